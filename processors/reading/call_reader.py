@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from processors.digest import LATER, digest_of
-from processors.reading.features import OWN, Said, SparseRows, call_rows, utterance_rows
+from processors.reading.features import OWN, Said, SparseRows, calls_of, rows_of, utterances_of
 from processors.reading.grams import BUCKETS, RECIPE, weigh_letters
 from processors.reading.heads import LinearHeads, load_heads, log_odds_of, save_heads
 from processors.reading.rescoring import Rescoring
@@ -119,11 +119,18 @@ class CallReader:
 
     def read(self, said: Sequence[Said]) -> CallReading:
         """`said` in the order in which it was said; what is said by nobody known is passed over."""
+        agent, customer, row = rows_of(
+            [
+                utterances_of(said, "agent", self.agent.idf),
+                utterances_of(said, "customer", self.customer.idf),
+                calls_of([said], self.call.idf),
+            ]
+        )
         by_role: dict[Role, NDArray[np.float32]] = {
-            "agent": self.agent.probabilities(utterance_rows(said, "agent", self.agent.idf)),
-            "customer": self.customer.probabilities(utterance_rows(said, "customer", self.customer.idf)),
+            "agent": self.agent.probabilities(agent),
+            "customer": self.customer.probabilities(customer),
         }
-        row = with_summaries(call_rows([said], self.call.idf), [by_role["agent"]], [by_role["customer"]])
+        row = with_summaries(row, [by_role["agent"]], [by_role["customer"]])
         of_call = self.call.probabilities(row)[0]
         _rescore(self.rescoring, by_role["agent"], self.agent.names.index(VIOLATION), of_call)
         _rescore(self.upset_rescoring, by_role["customer"], self.customer.names.index(UPSET), of_call)
@@ -232,14 +239,15 @@ def _shortest(sums: Sequence[float], borders: Sequence[int], most_letters: int) 
 
 
 def heaviest_stretch(weights: NDArray[np.float32]) -> tuple[int, int]:
-    """Start and end of the stretch with the greatest sum, never empty; of at most `MAX_STRETCH_LETTERS`."""
+    """Start and end of the stretch with the greatest sum, of several the first; of at most `MAX_STRETCH_LETTERS`, and
+    empty only where there are no letters."""
+    if not len(weights):
+        return 0, 0
     sums = np.concatenate([[0.0], np.cumsum(weights.astype(np.float64))])
-    best = (-np.inf, 0, 0)
-    for start in range(len(weights)):
-        ends = sums[start + 1 : start + 1 + MAX_STRETCH_LETTERS]
-        end = int(ends.argmax())
-        best = max(best, (float(ends[end] - sums[start]), -start, start + 1 + end))
-    return -best[1], best[2]
+    starts = np.arange(len(weights))[:, None]
+    ends = np.minimum(starts + np.arange(1, MAX_STRETCH_LETTERS + 1), len(weights))
+    start, place = divmod(int((sums[ends] - sums[starts]).argmax()), MAX_STRETCH_LETTERS)
+    return start, int(ends[start, place])
 
 
 def with_summaries(

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from processors.reading.grams import BUCKETS, Grams, grams_of
+from processors.reading.grams import BUCKETS, Texts, grams_of_all
 from schemas.messages.call_ended import Role
 
 
@@ -53,12 +54,33 @@ class SparseRows(NamedTuple):
     height: int
 
 
+@dataclass(frozen=True)
+class RowTexts:
+    """What is to be made rows of: the text of each row in each block, and how much each bucket says, if that is
+    known."""
+
+    blocks: Sequence[Block]
+    texts: Sequence[Sequence[str]]
+    salts: Sequence[int]
+    idf: NDArray[np.float32] | None
+
+    @property
+    def height(self) -> int:
+        """How many rows there are to be."""
+        return len(self.texts[0])
+
+
 def utterance_rows(call: Sequence[Said], role: Role, idf: NDArray[np.float32] | None) -> SparseRows:
     """One row for each utterance of that role, in their order."""
+    return rows_of([utterances_of(call, role, idf)])[0]
+
+
+def utterances_of(call: Sequence[Said], role: Role, idf: NDArray[np.float32] | None) -> RowTexts:
+    """The utterances of that role, in their order."""
     own = [said.letters for said in call if said.role == role]
     before = heard_by(role, call)
     after = heard_by(role, call[::-1])[::-1]
-    return _rows(UTTERANCE_BLOCKS, (own, before, after), idf)
+    return RowTexts(UTTERANCE_BLOCKS, (own, before, after), (0, 1, 2), idf)
 
 
 def heard_by(role: Role, call: Sequence[Said]) -> list[str]:
@@ -74,18 +96,24 @@ def heard_by(role: Role, call: Sequence[Said]) -> list[str]:
 
 def call_rows(calls: Sequence[Sequence[Said]], idf: NDArray[np.float32] | None) -> SparseRows:
     """One row for each call."""
-    return _rows(CALL_BLOCKS, [[_side(call, role) for call in calls] for role in ("agent", "customer")], idf)
+    return rows_of([calls_of(calls, idf)])[0]
+
+
+def calls_of(calls: Sequence[Sequence[Said]], idf: NDArray[np.float32] | None) -> RowTexts:
+    """What each side says in each call."""
+    sides = [[_side(call, role) for call in calls] for role in ("agent", "customer")]
+    return RowTexts(CALL_BLOCKS, sides, (0, 1), idf)
 
 
 def topic_rows(calls: Sequence[Sequence[Said]], idf: NDArray[np.float32] | None) -> SparseRows:
     """One row for each call, to say what it is about; without `idf` in the columns of all grams, to count them."""
+    blocks = (CUSTOMER_SAYS, AGENT_SAYS, OPENING)
     texts = (
-        (CUSTOMER_SAYS, [_side(call, "customer") for call in calls]),
-        (AGENT_SAYS, [_side(call, "agent") for call in calls]),
-        (OPENING, [_in_one(call[:OPENING_UTTERANCES]) for call in calls]),
+        [_side(call, "customer") for call in calls],
+        [_side(call, "agent") for call in calls],
+        [_in_one(call[:OPENING_UTTERANCES]) for call in calls],
     )
-    parts = [_weighted(grams_of(own, block.lengths, 0), block.weight, len(calls), idf) for block, own in texts]
-    rows = _stack(parts, len(calls))
+    (rows,) = rows_of([RowTexts(blocks, texts, (0, 0, 0), idf)])
     return rows if idf is None else rows._replace(columns=rows.columns & (TOPIC_BUCKETS - 1))
 
 
@@ -98,35 +126,33 @@ def _in_one(utterances: Sequence[Said]) -> str:
     return "\x02".join(said.letters for said in utterances)
 
 
-def _rows(blocks: Sequence[Block], texts: Sequence[Sequence[str]], idf: NDArray[np.float32] | None) -> SparseRows:
-    parts = []
-    for salt, (block, block_texts) in enumerate(zip(blocks, texts, strict=True)):
-        grams = grams_of(block_texts, block.lengths, salt, block.gaps)
-        parts.append(_weighted(grams, block.weight, len(block_texts), idf))
-    return _stack(parts, len(texts[0]))
+def rows_of(kinds: Sequence[RowTexts]) -> list[SparseRows]:
+    """The rows of several kinds, each sorted, in one pass over all texts.
 
-
-def _stack(
-    parts: Sequence[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]], height: int
-) -> SparseRows:
-    return SparseRows(
-        np.concatenate([rows for rows, _, _ in parts]),
-        np.concatenate([columns for _, columns, _ in parts]),
-        np.concatenate([values for _, _, values in parts]),
-        height,
-    )
-
-
-def _weighted(
-    grams: Grams, weight: float, count: int, idf: NDArray[np.float32] | None
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    """Sublinear counts times inverse document frequency; each text has the length `weight`."""
+    Values are sublinear counts times inverse document frequency; each text has the length that its block weighs.
+    """
+    # Texts are numbered so that those of a row follow each other, which is the order of rows.
+    firsts = list(accumulate((one.height * len(one.blocks) for one in kinds), initial=0))
+    groups = [
+        Texts(texts, np.arange(first + place, end, len(one.blocks)), block.lengths, block.gaps, salt)
+        for one, (first, end) in zip(kinds, pairwise(firsts), strict=True)
+        for place, (block, texts, salt) in enumerate(zip(one.blocks, one.texts, one.salts, strict=True))
+    ]
+    grams = grams_of_all(groups)
+    ends = np.searchsorted(grams.texts, firsts).tolist()
+    parts = [slice(start, end) for start, end in pairwise(ends)]
     values = 1 + np.log(grams.counts.astype(np.float32))
-    if idf is not None:
-        values *= idf[grams.buckets]
-    lengths = np.sqrt(np.bincount(grams.texts, weights=values.astype(np.float64) ** 2, minlength=count))
-    scale = np.divide(weight, lengths, out=np.zeros_like(lengths), where=lengths > 0)
-    return grams.texts, grams.buckets, (values * scale[grams.texts]).astype(np.float32)
+    for one, part in zip(kinds, parts, strict=True):
+        if one.idf is not None:
+            values[part] *= one.idf.take(grams.buckets[part])
+    wanted = np.concatenate([np.tile([block.weight for block in one.blocks], one.height) for one in kinds])
+    lengths = np.sqrt(np.bincount(grams.texts, weights=values.astype(np.float64) ** 2, minlength=len(wanted)))
+    scale = np.divide(wanted, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+    values = (values * scale.take(grams.texts)).astype(np.float32)
+    return [
+        SparseRows((grams.texts[part] - first) // len(one.blocks), grams.buckets[part], values[part], one.height)
+        for one, part, first in zip(kinds, parts, firsts, strict=False)
+    ]
 
 
 def stack_rows(parts: Sequence[SparseRows]) -> SparseRows:
@@ -138,6 +164,14 @@ def stack_rows(parts: Sequence[SparseRows]) -> SparseRows:
         np.concatenate([part.values for part in parts]),
         int(offsets[-1]),
     )
+
+
+def in_order(rows: SparseRows) -> SparseRows:
+    """Row by row; within each in the order in which its values were."""
+    if not np.any(rows.rows[1:] < rows.rows[:-1]):
+        return rows
+    order = np.argsort(rows.rows, kind="stable")
+    return SparseRows(rows.rows[order], rows.columns[order], rows.values[order], rows.height)
 
 
 def idf_of(rows: SparseRows) -> NDArray[np.float32]:

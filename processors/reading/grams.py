@@ -1,6 +1,7 @@
 """Texts of a call as hashed character n-grams, all at once."""
 
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
@@ -28,16 +29,46 @@ class Grams(NamedTuple):
     counts: NDArray[np.int64]
 
 
+class Texts(NamedTuple):
+    """Texts of which the same kinds of grams are taken, and what each text is called in `Grams.texts`."""
+
+    texts: Sequence[str]
+    numbers: NDArray[np.int64]
+    lengths: Sequence[int]
+    gaps: Sequence[int]
+    salt: int
+
+
 def grams_of(texts: Sequence[str], lengths: Sequence[int], salt: int, gaps: Sequence[int] = ()) -> Grams:
     """The n-grams of these lengths, and for each gap the pairs of letters with so many others between them (skip-grams,
     Guthrie et al. 2006); none reaches from one text into the next.
 
     `salt` tells apart grams of the same letters that mean different things: said, or heard before.
     """
-    codes, owners = _joined(texts)
-    hits = [_hashed(codes, owners, shape, salt)[1] for shape in _shapes(lengths, gaps)]
-    places = np.unique(np.concatenate(hits) if hits else np.empty(0, np.int64), return_counts=True)
-    return Grams(places[0] >> BUCKET_BITS, places[0] & (BUCKETS - 1), places[1])
+    return grams_of_all([Texts(texts, np.arange(len(texts)), lengths, gaps, salt)])
+
+
+def grams_of_all(groups: Sequence[Texts]) -> Grams:
+    """The same of several groups of texts in one pass over all of them; no number stands for two texts."""
+    codes, owners = _joined(
+        [text for one in groups for text in one.texts], np.concatenate([one.numbers for one in groups])
+    )
+    letters = [sum(map(len, one.texts)) + 2 * len(one.texts) for one in groups]
+    salts = np.repeat(np.array([one.salt for one in groups], dtype=np.uint64), letters)
+    ends = np.cumsum(letters).tolist()
+    shapes = [_shapes(one.lengths, one.gaps) for one in groups]
+    hits = [np.empty(0, np.int64)]
+    for shape in dict.fromkeys(shape for own in shapes for shape in own):
+        start = 0
+        for is_taken, run in groupby(zip(shapes, ends, strict=True), lambda group: shape in group[0]):  # noqa: B023
+            end = max(end for _, end in run)
+            if is_taken:
+                hits.append(_hashed(codes[start:end], owners[start:end], shape, salts[start:end])[1])
+            start = end
+    places = np.sort(np.concatenate(hits))
+    firsts = np.flatnonzero(np.diff(places, prepend=-1))
+    different = places[firsts]
+    return Grams(different >> BUCKET_BITS, different & (BUCKETS - 1), np.diff(firsts, append=len(places)))
 
 
 def weigh_letters(
@@ -48,10 +79,11 @@ def weigh_letters(
     gaps: Sequence[int] = (),
 ) -> list[NDArray[np.float32]]:
     """How much each letter of each text speaks for a head: each gram shares its weight out among its letters."""
-    codes, owners = _joined(texts)
+    codes, owners = _joined(texts, np.arange(len(texts)))
+    salts = np.full(len(codes), salt, dtype=np.uint64)
     shares = np.zeros(len(codes), dtype=np.float32)
     for shape in _shapes(lengths, gaps):
-        within, hashed = _hashed(codes, owners, shape, salt)
+        within, hashed = _hashed(codes, owners, shape, salts)
         share = np.zeros(len(within), dtype=np.float32)
         share[within] = weight_of(hashed & (BUCKETS - 1)) / len(shape)
         for place in shape:
@@ -60,13 +92,12 @@ def weigh_letters(
     return [shares[end - len(text) - 1 : end - 1] for text, end in zip(texts, ends.tolist(), strict=True)]
 
 
-def _joined(texts: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """The letters of all texts one after the other, each text with its edges, and whose each is."""
+def _joined(texts: Sequence[str], numbers: NDArray[np.int64]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """The letters of all texts one after the other, each text with its edges, and the number of the text of each."""
     edge = chr(_EDGE)
     joined = "".join(f"{edge}{text}{edge}" for text in texts)
     codes = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.uint64)
-    owners = np.repeat(np.arange(len(texts)), [len(text) + 2 for text in texts]) if texts else np.empty(0, np.int64)
-    return codes, owners.astype(np.int64)
+    return codes, np.repeat(numbers, np.array([len(text) + 2 for text in texts], dtype=np.int64))
 
 
 def _shapes(lengths: Sequence[int], gaps: Sequence[int]) -> list[tuple[int, ...]]:
@@ -75,7 +106,10 @@ def _shapes(lengths: Sequence[int], gaps: Sequence[int]) -> list[tuple[int, ...]
 
 
 def _hashed(
-    codes: NDArray[np.uint64], owners: NDArray[np.int64], shape: tuple[int, ...], salt: int
+    codes: NDArray[np.uint64],
+    owners: NDArray[np.int64],
+    shape: tuple[int, ...],
+    salts: NDArray[np.uint64],
 ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
     """Where a gram of that shape lies within a text, and of each of those text and bucket, in one number."""
     reach = shape[-1] + 1
@@ -83,11 +117,11 @@ def _hashed(
     if count <= 0:
         return np.empty(0, np.bool_), np.empty(0, np.int64)
     within = owners[:count] == owners[reach - 1 :]
-    with np.errstate(over="ignore"):
-        kind = reach if reach == len(shape) else 16 + reach  # letters in a row, or with others between them
-        hashed = np.full(count, salt * 31 + kind, dtype=np.uint64)
-        for place in shape:
-            hashed = (hashed + codes[place : place + count]) * _FACTOR
-            hashed ^= hashed >> np.uint64(29)
-        buckets = ((hashed * _MIX) >> _SHIFT).astype(np.int64)
+    kind = reach if reach == len(shape) else 16 + reach  # letters in a row, or with others between them
+    hashed = salts[:count] * np.uint64(31) + np.uint64(kind)
+    for place in shape:
+        hashed += codes[place : place + count]
+        hashed *= _FACTOR
+        hashed ^= hashed >> np.uint64(29)
+    buckets = ((hashed * _MIX) >> _SHIFT).astype(np.int64)
     return within, ((owners[:count] << BUCKET_BITS) | buckets)[within]

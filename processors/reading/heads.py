@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from processors.reading.features import SparseRows
+from processors.reading.features import SparseRows, in_order
 from processors.reading.grams import RECIPE
 from processors.weight_files import read_arrays
 from schemas.errors import OperatorError
@@ -50,15 +50,19 @@ class LinearHeads:
         """Shape (rows, heads), each in 0–1."""
         return np.float32(1) / (np.float32(1) + np.exp(-self.log_odds(rows)))
 
-    def log_odds(self, rows: SparseRows) -> NDArray[np.float32]:
-        """Shape (rows, heads): the natural logarithm of the odds, calibrated."""
-        order = np.argsort(rows.rows, kind="stable")
-        hit, starts = np.unique(rows.rows[order], return_index=True)
-        sums = np.zeros((rows.height, len(self.names)), dtype=np.float32)
-        if len(hit):
-            weighed = self._columns[rows.columns[order]].astype(np.float32) * rows.values[order][:, None]
-            sums[hit] = np.add.reduceat(weighed, starts, axis=0)
-        result: NDArray[np.float32] = (sums * self.scales + self.biases) * self.slopes + self.offsets
+    def log_odds(self, rows: SparseRows, only: Sequence[int] | None = None) -> NDArray[np.float32]:
+        """Shape (rows, heads): the natural logarithm of the odds, calibrated; of some heads only, by their places."""
+        which = slice(None) if only is None else list(only)
+        scales, biases = self.scales[which], self.biases[which]
+        sums = np.zeros((rows.height, len(scales)), dtype=np.float32)
+        if len(rows.rows):
+            rows = in_order(rows)
+            starts = np.flatnonzero(np.diff(rows.rows, prepend=-1))
+            # The values of a head lie side by side, as they are added up.
+            weighed = self._columns.take(rows.columns, axis=0)[:, which].astype(np.float32, order="F")
+            weighed *= rows.values[:, None]
+            sums[rows.rows[starts]] = np.add.reduceat(weighed, starts, axis=0)
+        result: NDArray[np.float32] = (sums * scales + biases) * self.slopes[which] + self.offsets[which]
         return result
 
     def weight_of(self, name: str, columns: NDArray[np.int64]) -> NDArray[np.float32]:

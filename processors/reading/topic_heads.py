@@ -84,7 +84,7 @@ class TopicHeads:
         numbers = [number for number, name in enumerate(known) if name in possible and name != NONE]
         if not numbers:
             return {}
-        scores = self.heads.log_odds(topic_rows([said], self.heads.idf))[:, [*numbers, known.index(NONE)]]
+        scores = self.heads.log_odds(topic_rows([said], self.heads.idf), [*numbers, known.index(NONE)])
         names = [known[number] for number in numbers]
         phrases = np.array([name in phrases_said for name in names])
         odds = self.slope * log_odds_of(shares(scores))[0, :-1] + self.offset + self.phrase * phrases

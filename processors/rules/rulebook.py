@@ -281,6 +281,7 @@ class Rulebooks:
     def __init__(self, packs: Iterable[RulePack], sounds: Sounds | None = None, days: TenantDays | None = None) -> None:
         self.packs = tuple(packs)
         self._books: dict[tuple[str | None, str, str], Rulebook] = {}
+        self._measures: dict[tuple[str, ...], tuple[str, ...]] = {}
         problems: list[str] = []
         for tenant in sorted({pack.tenant for pack in self.packs}, key=str):
             mine = self._packs_of(tenant)
@@ -335,11 +336,14 @@ class Rulebooks:
 
     def measures(self, *sections: str) -> tuple[str, ...]:
         """The names of all measures that rules of these sections take, in any pack."""
-        names = {
-            entry.measure
-            for pack in self.packs
-            for section in sections
-            for entry in getattr(pack, section)
-            if entry.measure
-        }
-        return tuple(sorted(names))
+        known = self._measures.get(sections)
+        if known is None:
+            names = {
+                entry.measure
+                for pack in self.packs
+                for section in sections
+                for entry in getattr(pack, section)
+                if entry.measure
+            }
+            known = self._measures[sections] = tuple(sorted(names))
+        return known

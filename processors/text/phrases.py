@@ -6,7 +6,7 @@ over their sounds. What is found is put together here: phrases with gaps, one-pi
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import lru_cache
@@ -63,7 +63,11 @@ class CompiledPhrase:
 
     def may_stand_in(self, places: "Places") -> bool:
         """Whether all parts behind the first stand somewhere: most phrases with gaps are ruled out by this."""
-        return all(part in places for part in self.parts[1:])
+        return len(self.parts) == 1 or self._following <= places.keys()
+
+    @remembered
+    def _following(self) -> frozenset[str]:
+        return frozenset(self.parts[1:])
 
     @staticmethod
     def of(text: str, by_sound: BySound | None) -> "tuple[CompiledPhrase, ...]":
@@ -141,14 +145,23 @@ class PhraseIndex:
                 if phrase.by_sound and len(part) >= MIN_LETTERS_BY_SOUND:
                     for sound in sounds.of_phrase(part):
                         heard.setdefault(sound, set()).add(part)
-        self._written = _automaton({part: part for part in written})
-        self._heard = _automaton({sound: tuple(sorted(parts)) for sound, parts in heard.items()})
-        self._asked: Container[str] = written
+        self._parts = tuple(sorted(written))
+        self._numbers = {part: number for number, part in enumerate(self._parts)}
+        self._written = _automaton(self._numbers)
+        self._heard = _automaton(
+            {sound: tuple(self._numbers[part] for part in sorted(parts)) for sound, parts in heard.items()}
+        )
+        self._is_asked = bytes([True]) * len(self._parts)
+        """Of each part by its number: a table that stays in the processor's cache."""
 
     def for_phrases(self, phrases: Iterable[CompiledPhrase]) -> "PhraseIndex":
         """The same index, asked for some of its phrases only."""
         part_of_it = copy(self)
-        part_of_it._asked = frozenset(part for phrase in phrases for part in phrase.parts)
+        is_asked = bytearray(len(self._parts))
+        for phrase in phrases:
+            for part in phrase.parts:
+                is_asked[self._numbers[part]] = True
+        part_of_it._is_asked = bytes(is_asked)
         return part_of_it
 
     def places(self, letters: str) -> Places:
@@ -161,11 +174,12 @@ class PhraseIndex:
         starts = list(accumulate((len(text) + 1 for text in texts), initial=0))
         letters = _SEPARATOR.join(texts)
         codes = _codes(letters)
-        asked = self._asked
+        is_asked, parts = self._is_asked, self._parts
         number, start_of_text, end_of_text = 0, 0, starts[1] if texts else 0
-        for last, part in self._written.iter(_in_pieces(codes)):
-            if part not in asked:
+        for last, part_number in self._written.iter(_in_pieces(codes)):
+            if not is_asked[part_number]:
                 continue
+            part = parts[part_number]
             end = last // 2 + 1
             while end >= end_of_text:
                 number += 1
@@ -179,15 +193,18 @@ class PhraseIndex:
     def _add_by_sound(
         self, letters: str, codes: "_Codes", starts: Sequence[int], found: Sequence[dict[str, list[LetterSpan]]]
     ) -> None:
-        asked = self._asked
+        is_asked, parts = self._is_asked, self._parts
         seen: set[tuple[str, int]] = set()
         unordered: set[tuple[int, str]] = set()
         for text in dict.fromkeys(_in_pieces(_read_letters(codes, reading)) for reading in self._readings):
-            for last, parts in self._heard.iter(text):
-                end = last // 2 + 1
-                for part in parts:
+            for last, part_numbers in self._heard.iter(text):
+                for part_number in part_numbers:
+                    if not is_asked[part_number]:
+                        continue
+                    part = parts[part_number]
+                    end = last // 2 + 1
                     start = end - len(part)
-                    if part not in asked or letters.startswith(part, start) or (part, start) in seen:
+                    if letters.startswith(part, start) or (part, start) in seen:
                         continue
                     seen.add((part, start))
                     number = bisect_right(starts, start) - 1
