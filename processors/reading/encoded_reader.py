@@ -6,7 +6,7 @@ whose weights were learned on calls that neither has learned from. All other hea
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
@@ -219,10 +219,16 @@ class EncodedReader(CallReader):
     encoder: Encoder = field(kw_only=True)
     fusion: EncoderFusion = field(kw_only=True)
 
+    @staticmethod
+    def over(small: CallReader, encoder: Encoder, fusion: EncoderFusion) -> "EncodedReader":
+        """These small heads, with an encoder beside them."""
+        own = {each.name: getattr(small, each.name) for each in fields(CallReader)}
+        return EncodedReader(**own, encoder=encoder, fusion=fusion)
+
     @cached_property
     def small(self) -> CallReader:
         """The same heads without the encoder."""
-        return CallReader(self.agent, self.customer, self.call, self.rescoring, self.upset_rescoring)
+        return CallReader(**{each.name: getattr(self, each.name) for each in fields(CallReader)})
 
     def read(self, said: Sequence[Said]) -> CallReading:
         reading = self.small.read(said)
@@ -283,12 +289,4 @@ def load_encoded(small: CallReader, folder: Path, device: str) -> EncodedReader:
     if stored.recipe != RECIPE:
         raise OtherReleaseError(f"{file} was made for another version of callstream: train its heads again")
     encoder = TransformersEncoder(folder / ENCODER_FOLDER, device, expected=stored.files)
-    return EncodedReader(
-        small.agent,
-        small.customer,
-        small.call,
-        small.rescoring,
-        small.upset_rescoring,
-        encoder=encoder,
-        fusion=stored.fusion,
-    )
+    return EncodedReader.over(small, encoder, stored.fusion)

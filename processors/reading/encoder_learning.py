@@ -6,7 +6,7 @@ small heads as they are when they have not learned from these calls either. Then
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 import numpy as np
@@ -67,15 +67,7 @@ def adapt_with_encoder(
     if select.head.weights is not None:
         read = probability_of(select.head.held_out)
         call = call.with_threshold(WORTH_HEARING, best_threshold(select.labels.astype(bool), read))
-    encoded = EncodedReader(
-        agent,
-        small.customer,
-        call,
-        small.rescoring,
-        small.upset_rescoring,
-        encoder=encoder,
-        fusion=fusion,
-    )
+    encoded = EncodedReader.over(replace(small, agent=agent, call=call), encoder, fusion)
     return AdaptedWithEncoder(encoded, adapted.reports, _plain(heads))
 
 

@@ -59,11 +59,7 @@ def with_encoder(
     select: tuple[float, float, float, float, float] | None = None,
     letter: str = "不",
 ) -> EncodedReader:
-    small = SHIPPED
-    fusion = EncoderFusion(violation=violation, select=select)
-    return EncodedReader(
-        small.agent, small.customer, small.call, small.rescoring, encoder=LetterEncoder(letter), fusion=fusion
-    )
+    return EncodedReader.over(SHIPPED, LetterEncoder(letter), EncoderFusion(violation=violation, select=select))
 
 
 def test_a_sentence_is_put_before_an_encoder_with_its_side_and_what_the_other_says_around_it() -> None:
