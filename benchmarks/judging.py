@@ -23,10 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from processors.detectors.reading import KIND_SHARE, SUSPECTED, ReadingSettings
+from processors.detectors.reading import SUSPECTED, ReadingSettings
 from processors.judging.pipeline import Judge, JudgeSettings
 from processors.kpi.statistics import wilson
-from processors.reading.call_reader import KINDS, SUSPECTED_IN_CALL, VIOLATION, CallReader, CallReading
+from processors.reading.call_reader import SUSPECTED_IN_CALL, VIOLATION, CallReader
 from processors.reading.features import Said
 from processors.rules.examples import imagine_transcript
 from processors.text.normalized_text import normalize
@@ -314,9 +314,10 @@ def print_chats(folder: Path, reader: CallReader) -> None:
                 if finding.category in OF_VIOLATIONS and finding.role == "agent" and "segment_id" in finding.attributes:
                     by_rules[said[int(finding.attributes["segment_id"])].letters] = finding.matched
             chats += 1
-            if read.probabilities["select"] >= reader.call.threshold("select") and _kinds_of_call(read, reader):
-                as_a_whole.add(tuple(said))
-            selected += read.probabilities["select"] >= reader.call.threshold("select")
+            if read.probabilities["select"] >= reader.call.threshold("select"):
+                selected += 1
+                if read.kinds_of_no_utterance(reader.agent.threshold(VIOLATION)):
+                    as_a_whole.add(tuple(said))
             for one, reading in zip(said, read.utterances, strict=True):
                 if one.role == "agent" and reading is not None:
                     found = reading.probabilities[VIOLATION] >= reader.agent.threshold(VIOLATION)
@@ -333,17 +334,6 @@ def print_chats(folder: Path, reader: CallReader) -> None:
     low, high = wilson(either, len(suspected))
     print(f"{len(by_rules)} sentences have a violation by rules: {', '.join(sorted(set(by_rules.values()))) or 'none'}")
     print(f"by rules or reading: {either / len(suspected):.2%} [{low:.2%}, {high:.2%}]")
-
-
-def _kinds_of_call(read: CallReading, reader: CallReader) -> set[str]:
-    """Kinds of which the chat as a whole is suspected, and no sentence of it."""
-    least = reader.agent.threshold(VIOLATION)
-    told = {
-        max(KINDS, key=lambda kind: one.probabilities[kind])
-        for one in read.utterances
-        if one is not None and one.role == "agent" and one.probabilities[VIOLATION] >= least
-    }
-    return {kind for kind, probability in read.kinds().items() if probability >= KIND_SHARE * least} - told
 
 
 def print_cost(reader: CallReader, repeats: int = 51) -> None:

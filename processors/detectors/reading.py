@@ -1,7 +1,7 @@
 """What the reading heads make of a call: a judge that has learned from dialogues, beside the rules."""
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -15,7 +15,6 @@ from processors.detectors.base.rule_detector import LANGUAGE_NOT_SUPPORTED, NOT_
 from processors.detectors.base.sides import of_sides
 from processors.judging.call_context import CallContext
 from processors.reading.call_reader import (
-    KINDS,
     SUSPECTED_IN_CALL,
     VIOLATION,
     WEIGHTS,
@@ -36,11 +35,6 @@ log = logging.getLogger(__name__)
 
 SUSPECTED = "suspected_"
 """Categories of what was read begin like this: a suspicion that a person has yet to confirm."""
-
-KIND_SHARE = 0.65
-"""A call that is worth hearing is suspected of a kind of violation from this share on of the probability that is asked
-of a single utterance: there the kinds of a call are as often right as those of utterances, in parts from which neither
-was made (docs/accuracy.md)."""
 
 
 KIND_NAMES = {
@@ -211,7 +205,7 @@ class ReadingDetector:
             alerts = own.alert_from is not None and reading.probabilities[VIOLATION] >= own.alert_from
             yield _suspicion(context, reader, passage, reading, alerts=alerts)
         if selects and least < 1:
-            yield from _suspicions_of_call(context, read, {_kind(one) for _, one in suspected}, KIND_SHARE * least)
+            yield from _suspicions_of_call(context, read, least)
 
 
 def why_not_read(context: CallContext) -> str | None:
@@ -221,16 +215,10 @@ def why_not_read(context: CallContext) -> str | None:
     return context.why_not_told_apart
 
 
-def _kind(reading: UtteranceReading) -> str:
-    return max(KINDS, key=lambda name: reading.probabilities[name])
-
-
-def _suspicions_of_call(context: CallContext, read: ReadCall, told: Collection[str], least: float) -> Iterator[Finding]:
+def _suspicions_of_call(context: CallContext, read: ReadCall, suspect_from: float) -> Iterator[Finding]:
     """Of the call as a whole, of the kinds of which no single utterance tells."""
     utterances = list(read.of_agent())
-    for kind, probability in read.reading.kinds().items():
-        if probability < least or kind in told:
-            continue
+    for kind, probability in read.reading.kinds_of_no_utterance(suspect_from).items():
         passage, _ = max(utterances, key=lambda each: each[1].probabilities[VIOLATION] * each[1].probabilities[kind])
         yield finding_of_call(
             context.transcript,
@@ -251,7 +239,7 @@ def _suspicions_of_call(context: CallContext, read: ReadCall, told: Collection[s
 def _suspicion(
     context: CallContext, reader: CallReader, passage: Passage, reading: UtteranceReading, *, alerts: bool
 ) -> Finding:
-    kind = _kind(reading)
+    kind = reading.likeliest_kind
     normalized = passage.utterance.normalized
     attributes: dict[str, str | float] = {
         "model": reader.version,

@@ -1,6 +1,6 @@
 """Reads a call by its words: each utterance, then the call as a whole."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
@@ -37,6 +37,11 @@ KINDS = (
     "threat",
 )
 """What an agent may do wrong, sorted."""
+
+KIND_SHARE = 0.65
+"""A call that is worth hearing is suspected of a kind of violation from this share on of the probability that is asked
+of a single utterance: there the kinds of a call are as often right as those of utterances, in parts from which neither
+was made (docs/accuracy.md)."""
 
 SUSPECTED_IN_CALL = "suspected_in_call_"
 """Rules of suspicions of a whole call begin like this: verdicts on them tell nothing of a single utterance."""
@@ -81,6 +86,11 @@ class UtteranceReading:
     role: Role
     probabilities: Mapping[str, float]
 
+    @property
+    def likeliest_kind(self) -> str:
+        """Of an utterance of the agent: which kind of violation it is, if it is one."""
+        return max(KINDS, key=lambda name: self.probabilities[name])
+
 
 @dataclass(frozen=True)
 class CallReading:
@@ -94,13 +104,22 @@ class CallReading:
         the others (noisy-or, Pearl 1988). Several doubtful sentences of a kind make it likely in the call.
         """
         nowhere = dict.fromkeys(KINDS, 1.0)
-        for one in self.utterances:
-            if one is not None and one.role == "agent":
-                read = one.probabilities
-                each = read[VIOLATION] / max(sum(read[kind] for kind in KINDS), 1e-9)
-                for kind in KINDS:
-                    nowhere[kind] *= 1 - each * read[kind]
+        for one in self._of_agent():
+            read = one.probabilities
+            each = read[VIOLATION] / max(sum(read[kind] for kind in KINDS), 1e-9)
+            for kind in KINDS:
+                nowhere[kind] *= 1 - each * read[kind]
         return {kind: 1 - probability for kind, probability in nowhere.items()}
+
+    def kinds_of_no_utterance(self, suspect_from: float) -> Mapping[str, float]:
+        """The kinds of which the call as a whole is suspected, and none of its utterances, which are from that
+        probability on; with how likely each is."""
+        told = {one.likeliest_kind for one in self._of_agent() if one.probabilities[VIOLATION] >= suspect_from}
+        least = KIND_SHARE * suspect_from
+        return {kind: value for kind, value in self.kinds().items() if value >= least and kind not in told}
+
+    def _of_agent(self) -> Iterator[UtteranceReading]:
+        return (one for one in self.utterances if one is not None and one.role == "agent")
 
 
 @dataclass(frozen=True)

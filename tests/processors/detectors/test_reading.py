@@ -8,9 +8,9 @@ import pytest
 
 from processors.alerts.raising import alerts_of
 from processors.detectors.base.contract import DetectorContext
-from processors.detectors.reading import ADVICE, KIND_NAMES, KIND_SHARE, ReadingSettings, detector
+from processors.detectors.reading import ADVICE, KIND_NAMES, ReadingSettings, detector
 from processors.judging.pipeline import Judge, JudgeSettings
-from processors.reading.call_reader import KINDS, VIOLATION, WEIGHTS, CallReader
+from processors.reading.call_reader import KIND_SHARE, KINDS, VIOLATION, WEIGHTS, CallReader
 from processors.reading.features import Said
 from processors.text.normalized_text import normalize
 from schemas.config.tenants import TenantEntry, TenantReading, Tenants
