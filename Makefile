@@ -163,10 +163,12 @@ format: $(STAMP) ## let ruff rewrite what it can
 bench: $(STAMP) ## measure against plain faster-whisper in the same run
 	@$(BIN)/python benchmarks/pipeline_overhead.py
 
-heads: $(STAMP) ## train what reads calls, finds names and respells what was misheard, on the text of training/ (half an hour of two cores)
+heads: $(STAMP) ## train what reads calls, finds names and digits and respells what was misheard, on the text of training/ (half an hour of two cores)
 	@$(BIN)/python -m training.spelling
 	@$(BIN)/python -m training.pins
 	@$(BIN)/python -m training.names
+	@$(BIN)/python -m training.pins
+	@$(BIN)/python -m training.digits
 	@$(BIN)/python -m training.pins
 	@$(BIN)/python -m training.heads
 	@$(BIN)/python -m training.pins

@@ -1,12 +1,13 @@
 """Train the model that finds names (`processors/pii/learned_names.py`): `make heads`.
 
-It learns from pieces of calls in which names are said (`training/names`) and from dialogues in whose parts every name
-is marked; each call in which there are names also with others in their place. A first model then reads the dialogues of
-which only full names are marked: what it wrongly takes for a name there, the second one learns to leave. Parts are
-left out in turn, and figures of them are printed.
+It learns from pieces of calls in which names are said (`training/names`), from the calls that were used to mend masking
+and from dialogues in whose parts every name is marked; each call in which there are names also with others in their
+place. A first model then reads the dialogues of which only full names are marked: what it wrongly takes for a name
+there, the second one learns to leave. Parts are left out in turn, and figures of them are printed.
 """
 
 import random
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.pii import labelled_calls
 from processors.pii.learned_names import (
     ALONE,
     BEGINS,
@@ -34,6 +36,7 @@ from processors.pii.name_letters import SPEECH_BITS, call_letters, hashes, piece
 from processors.pii.words_like_names import ORDINARY_WORDS, WORDS_LIKE_NAMES
 from schemas.messages.call_ended import Role
 from training.dialogues import Dialogue, load_dialogues
+from training.digits import LOOKED_AT
 from training.invented_names import KNOWN_NAMES, other_names
 from training.name_chain import TaggedTexts, fit_chain
 
@@ -53,6 +56,10 @@ THRESHOLD = 0.35
 """A name that stays is worse than a word that is hidden."""
 RULE_PARTS = ALL_MARKED | {"roster"}
 """Parts from which rules know how common letters are together: their limits were chosen for those."""
+MASKING = "masking"
+_IS_NAME = re.compile(
+    r"(?!.*(?:先生|女士|小姐|老师|师傅|医生|主任|经理|阿姨|大爷|处长|总)$)(?:[一-鿿]{2,4}|[一-鿿]+·[一-鿿·]+)"
+)
 _SUSPECTED, _DOUBTED = 0.03, 0.5
 _LEAST_COMMON, _LEAST_PARTS = 3, 2
 _QUIET_SHARE = 0.15
@@ -268,6 +275,21 @@ def without_doubt(reader: NameReader, calls: Sequence[NamedCall], ordinary: Ordi
         yield replace(call, known=frozenset(known))
 
 
+def masking_calls() -> Iterator[NamedCall]:
+    """The calls that were used to mend masking. Texts with marks on a surname with a title, on one letter or on how a
+    name is spelled teach nothing: other authors mark these otherwise, or not at all.
+    """
+    for call in (one for folder in LOOKED_AT for one in labelled_calls(folder)):
+        said = tuple((role, fold(text)) for role, text in call.turns)
+        quotes = [
+            [fold(one.text) for one in call.personal if one.kind == "name" and one.turn == at]
+            for at in range(len(said))
+        ]
+        names = tuple(tuple(_places(text, its)) for (_, text), its in zip(said, quotes, strict=True))
+        known = frozenset(at for at, its in enumerate(quotes) if all(_IS_NAME.fullmatch(quote) for quote in its))
+        yield NamedCall(MASKING, said, names, known)
+
+
 def opening_calls() -> Iterator[NamedCall]:
     """The openings, each as a call."""
     for file in sorted(OPENINGS.glob("*/*.txt")):
@@ -309,7 +331,7 @@ def main() -> None:
     dialogues = [one for one in load_dialogues() if one.twin_of is None]
     pieces = [call_of(one) for one in load_dialogues(SAID)]
     for_rules = [call_of(one) for one in (*load_dialogues(), *load_dialogues(SAID)) if one.part in RULE_PARTS]
-    marked = [*pieces, *(call_of(one) for one in dialogues if one.part in ALL_MARKED)]
+    marked = [*pieces, *masking_calls(), *(call_of(one) for one in dialogues if one.part in ALL_MARKED)]
     others = [*(call_of(one) for one in dialogues if one.part not in ALL_MARKED), *opening_calls()]
     for part in sorted({call.part for call in pieces}):
         reader = train_twice([call for call in marked if call.part != part], others, for_rules)

@@ -12,6 +12,7 @@ from processors.pii.digit_kinds import COMPLETE_DIGITS, DIGIT_KINDS, SECRET_KIND
 from processors.pii.digit_runs import expected_digit_runs
 from processors.pii.email import find_emails
 from processors.pii.email_pieces import KnownEmails, find_email_rows
+from processors.pii.learned_digits import load_digits
 from processors.pii.learned_names import load_names
 from processors.pii.match import UNNAMED, FoundKind, PiiMatch, fold
 from processors.pii.name import KnownNames, find_explained, find_names, may_be_name
@@ -145,6 +146,21 @@ def _find(
     lines: Sequence[Line], reading: NumbersSaid, settings: MaskSettings
 ) -> tuple[tuple[tuple[_Place, ...], ...], KnownNames]:
     """The matches in each line, without overlaps, and the names known in the call."""
+    by_rules, known = _find_by_rules(lines, reading, settings)
+    left = load_digits().find(lines, reading, [[_match(place) for place in places] for places in by_rules])
+    found = zip(by_rules, left, strict=True)
+    return tuple(_without_overlaps([*places, *map(_with_placeholder, its)]) for places, its in found), known
+
+
+def found_by_rules(lines: Sequence[Line], reading: NumbersSaid) -> list[list[PiiMatch]]:
+    """What is found in each line before the digits and letters that are left are looked at; sorted, no overlaps."""
+    found, _ = _find_by_rules(lines, reading, MaskSettings())
+    return [[_match(place) for place in places] for places in found]
+
+
+def _find_by_rules(
+    lines: Sequence[Line], reading: NumbersSaid, settings: MaskSettings
+) -> tuple[tuple[tuple[_Place, ...], ...], KnownNames]:
     found: list[list[_Place]] = [[] for _ in lines]
     for said in reading.numbers:
         for line_number, place in _places_of(said, settings):
@@ -270,6 +286,10 @@ def _spelled(text: str, asked: frozenset[AskedFor], named: Sequence[Mention]) ->
 
 def _move(found: PiiMatch, offset: int) -> PiiMatch:
     return PiiMatch(found.kind, found.start + offset, found.end + offset, found.confidence)
+
+
+def _match(place: _Place) -> PiiMatch:
+    return PiiMatch(place.kind, place.start, place.end, place.confidence)
 
 
 def _with_placeholder(found: PiiMatch) -> _Place:
