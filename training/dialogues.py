@@ -189,6 +189,8 @@ class _Reader:
             turns.append(turn)
         elif dialogue.twin_of is None or int(match["place"]) >= len(turns):
             self._wrong(where, f"~{match['place']} has nothing to replace")
+        elif (was := turns[int(match["place"])].role) != role:
+            self._wrong(where, f"~{match['place']} is said by the {role}, and the turn that it replaces by the {was}")
         else:
             turns[int(match["place"])] = turn
         return replace(dialogue, turns=tuple(turns))

@@ -15,7 +15,7 @@ from processors.reading.features import Said
 from processors.rules.examples import segments_of_lines
 from processors.text.passages import Passage, SpokenText
 from schemas.errors import OperatorError
-from schemas.messages.belongs_there import what_belongs_there
+from schemas.messages.belongs_there import with_what_belongs_there
 from schemas.messages.message import Identifier, is_by_another
 from schemas.messages.transcript import Segment
 from schemas.messages.verdict_given import VerdictAbout, VerdictAnswer
@@ -228,7 +228,7 @@ def _dialogue(file: Path, number: int, content: object) -> _Dialogue:
         for detail in details:
             if not is_by_another(detail, details):
                 problem = f"{'.'.join(map(str, detail['loc']))}: {detail['type']}".removeprefix(": ")
-                told = what_belongs_there(_Dialogue, problem if detail["loc"] else f": {problem}")
-                problems.append(f"{problem} ({told})" if told else problem)
+                told = with_what_belongs_there(_Dialogue, problem if detail["loc"] else f": {problem}")
+                problems.append(told.removeprefix(": "))
     # Outside of the except block: inside it, the caught error would ride along with its input.
     raise LabelledDataError(f"{file}: dialogue {number}: {'; '.join(problems[:5])}")
