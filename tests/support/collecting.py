@@ -16,7 +16,7 @@ from schemas.messages.call_ended import CallEnded
 from schemas.messages.records import ProducerRecord
 from streams.adapters.register.intakes import RegisterIntakes
 from streams.adapters.register.register import Register
-from streams.ports import SystemClock
+from streams.ports import Clock
 from streams.settings import Settings
 from streams.stages.collect import Collect, Collected, facts_of, inbox_of
 from streams.stages.sweep import Sweep
@@ -40,9 +40,16 @@ class Collecting:
         (self.recordings / name).write_bytes(data)
         (self.recordings / name).with_suffix(".json").write_text(json.dumps(facts), encoding="utf-8")
 
-    def run(self, kill: str = "") -> int:
-        """Its exit code: `KILLED` where it got so far."""
-        command = [sys.executable, "-m", "tests.support.collecting", str(self._folder), kill]
+    def run(self, kill: str = "", ahead: timedelta = timedelta()) -> int:
+        """Its exit code: `KILLED` where it got so far. It takes it for so much later than it is."""
+        command = [
+            sys.executable,
+            "-m",
+            "tests.support.collecting",
+            str(self._folder),
+            kill,
+            str(ahead.total_seconds()),
+        ]
         return subprocess.run(command, cwd=Path(__file__).parents[2], timeout=3_600, check=False).returncode
 
     def sweep(self) -> None:
@@ -100,7 +107,7 @@ def _killing(when: str, count: int, call: Callable[..., Any], *, only: str = "")
     return counted
 
 
-def main(folder: Path, kill: str) -> None:
+def main(folder: Path, kill: str, clock: Clock) -> None:
     settings = Settings(data_dir=folder / "data", collect_from=str(folder / "recordings"))
     prepare(settings)
     publisher, source_inbox = _File(folder / "events.jsonl"), inbox_of(settings)
@@ -112,8 +119,8 @@ def main(folder: Path, kill: str) -> None:
             os.unlink = _killing(when, int(count), os.unlink, only="dir_fd")
         else:
             os.fstat = _killing(when, int(count), os.fstat)
-    take_in = take_in_from(settings, publisher, probe)
-    collect = Collect([source_inbox], facts_of(settings), take_in, SystemClock(), settings.intake_max_bytes)
+    take_in = take_in_from(settings, publisher, probe, clock)
+    collect = Collect([source_inbox], facts_of(settings), take_in, clock, settings.intake_max_bytes)
     while collect.step() != Collected():
         pass
 
@@ -132,4 +139,4 @@ def prepare(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    main(Path(sys.argv[1]), sys.argv[2], LaterClock(timedelta(seconds=float(sys.argv[3]))))
