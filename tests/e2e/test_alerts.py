@@ -15,6 +15,7 @@ from tests.support.stack import publish_examples, rows, running_stack, wait_unti
 pytestmark = [pytest.mark.embedded, pytest.mark.model]
 
 VIOLATION = "s02_finance_violation"
+WORKERS = ("listen", "judge", "store", "notify")
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def flow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flow]:
             "subscriptions_file": file,
             "console_url": "https://console.example.com",
         }
-        with running_stack("tansu", folder, settings) as stack:
+        with running_stack("tansu", folder, settings, stages=WORKERS) as stack:
             log = stack.supervisor.log_file("notify")
             wait_until(stack, lambda: "notify desk reads" in log.read_text(), lambda: "the subscriber's lane")
             publish_examples(stack, ["s02"])

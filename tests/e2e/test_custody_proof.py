@@ -55,6 +55,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield running
 
 
+@pytest.fixture
+def systems(tmp_path: Path) -> Iterator[Stack]:
+    """What a stack keeps things in, and no worker."""
+    with running_stack("tansu", tmp_path, stages=()) as running:
+        yield running
+
+
 @pytest.mark.embedded
 @pytest.mark.model
 @pytest.mark.long
@@ -85,24 +92,24 @@ def test_custody_holds_on_a_stack_that_runs_and_nothing_is_left_of_who_was_erase
 
 
 @pytest.mark.embedded
-def test_what_lies_packed_in_a_topic_or_a_table_is_found(stack: Stack) -> None:
+def test_what_lies_packed_in_a_topic_or_a_table_is_found(systems: Stack) -> None:
     """Kafka's batches and ClickHouse's columns are compressed: in their files nobody would find it."""
     number = b"13912340000"
     needles = Needles({"a phone number": [number]})
-    publisher = Publisher(stack.settings)
+    publisher = Publisher(systems.settings)
     publisher.publish([ProducerRecord(TRANSCRIPTS_RECEIVED.name, b"acme/c1", b"{" + number * 400 + b"}")])
     publisher.close()
-    client = connect(stack.settings.clickhouse_url.get_secret_value())
+    client = connect(systems.settings.clickhouse_url.get_secret_value())
     client.command("CREATE TABLE notes (text String) ENGINE = MergeTree ORDER BY ()")
     client.command("INSERT INTO notes SELECT {text:String} FROM numbers(1000)", parameters={"text": number.decode()})
     client.close()
-    with Register.of(stack.settings).transaction() as tx:
+    with Register.of(systems.settings).transaction() as tx:
         tx.execute(
             wrapping_keys.insert().values(purpose="audio", version=number.decode(), state="retired", prepared_at=AT)
         )
     nobody: frozenset[str] = frozenset()
-    topics = search_topics(stack.settings, [TRANSCRIPTS_RECEIVED.name], needles, nobody)
+    topics = search_topics(systems.settings, [TRANSCRIPTS_RECEIVED.name], needles, nobody)
     assert set(topics.where) == {TRANSCRIPTS_RECEIVED.name}
-    assert "callstream.notes" in search_tables(stack.settings, needles, nobody).where
-    register = search_register(Register.of(stack.settings), needles, nobody)
+    assert "callstream.notes" in search_tables(systems.settings, needles, nobody).where
+    register = search_register(Register.of(systems.settings), needles, nobody)
     assert set(register.where) == {"register.wrapping_keys"}
