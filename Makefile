@@ -8,6 +8,10 @@ STAMP  := $(VENV)/.installed
 PARALLEL := -n 3 --dist loadfile --no-loadscope-reorder
 OUTSIDE  := embedded or kafka or minio or versitygw or openbao or postgresql or model or transformers or superset or dbt or llama or speech_server or long
 
+# What Python compiles is kept, also where the machine says otherwise: each of the hundreds of processes that tests start
+# would compile all that it imports, which is two fifths of the start of a worker.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help install lock sbom licences audit demo up test test-all nightly test-kafka test-buckets test-minio test-transformers superset dbt llama test-speech-server lint format bench heads contracts freeze clean
 
