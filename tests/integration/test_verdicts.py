@@ -1,6 +1,6 @@
 """Verdicts in ClickHouse: which stands, and how often rules are right by them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,11 @@ from processors.kpi.statistics import wilson
 from schemas.messages.topics import CALLS_ANALYZED, CALLS_TRANSCRIBED
 from schemas.messages.verdict_given import VerdictGiven
 from streams.adapters.clickhouse.connection import connect
-from streams.adapters.clickhouse.migrate import migrate
 from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.queries.labelled_calls import judged_calls, newest_calls
 from streams.queries.search import SearchError
 from streams.queries.verdicts import rule_precisions
 from tests.streams.cli.terminal import Terminal
-from tests.support.clickhouse_engine import RunningEngine, running_engine
 
 pytestmark = pytest.mark.embedded
 
@@ -27,19 +25,15 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 T0 = datetime(2026, 3, 5, 9, 0, tzinfo=UTC)
 
 
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEngine]:
-    with running_engine(tmp_path_factory.mktemp("clickhouse")) as running:
-        yield running
+@pytest.fixture
+def url(new_database: Callable[[], str]) -> str:
+    return new_database()
 
 
 @pytest.fixture
-def client(engine: RunningEngine) -> Iterator[Client]:
-    url = engine.url("verdicts")
-    migrate(url)
+def client(url: str) -> Iterator[Client]:
     with connect(url) as client:
         yield client
-        client.command("DROP DATABASE verdicts")
 
 
 def verdict(answer: str, /, minute: int = 0, **fields: Any) -> VerdictGiven:
@@ -80,14 +74,14 @@ def test_a_verdict_may_come_before_its_call_and_then_has_its_agent(client: Clien
 
 
 def test_a_tenant_of_whom_nothing_is_stored_is_told_from_one_without_verdicts(
-    engine: RunningEngine,
+    url: str,
     client: Client,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     terminal = Terminal(tmp_path, monkeypatch, capsys)
-    terminal.set(clickhouse_url=engine.url("verdicts"))
+    terminal.set(clickhouse_url=url)
     for command in (("verdicts", "precision"), ("demands", "unknown")):
         done = terminal.run(*command, "--tenant", "nosuch")
         assert done.code == SearchError.exit_code

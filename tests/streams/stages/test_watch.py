@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ from schemas.messages.alert import Alert
 from schemas.messages.records import ConsumerRecord, ProducerRecord
 from schemas.messages.topics import ALERTS_RAISED
 from streams.adapters.clickhouse.connection import connect
-from streams.adapters.clickhouse.migrate import migrate
 from streams.adapters.clickhouse.topic_counts import ClickHouseTopicCounts
 from streams.adapters.kafka.client import BatchConsumer, apply_topics
 from streams.adapters.memory.broker import MemoryBroker
@@ -32,7 +31,6 @@ from streams.stages.watch import Surges, Watch, build_surges
 from streams.topology import operations
 from tests.streams.cli.terminal import Terminal
 from tests.support.brokers import running_broker
-from tests.support.clickhouse_engine import running_engine
 from tests.support.judged_calls import ClickHouseCalls, FixedClock, an_event, judged
 from tests.support.processes import eventually
 
@@ -240,62 +238,62 @@ class TestSameHours:
 
 @pytest.mark.embedded
 def test_on_clickhouse_it_is_the_same_as_in_memory_and_the_command_line_shows_it(
-    tmp_path: Path,
+    new_database: Callable[[], str],
     terminal: Terminal,
 ) -> None:
-    with running_engine(tmp_path / "clickhouse") as engine:
-        url = engine.url()
-        migrate(url)
-        store = ClickHouseCalls(connect(url))
-        calls = [*usual(), *an_hour(TEN, 60)]
-        for _ in range(2):
-            for start in range(0, len(calls), 1_000):
-                store.add(*calls[start : start + 1_000])
-        store.close()
-        counts = ClickHouseTopicCounts(url)
-        on_clickhouse, in_memory = World(counts), World()
-        in_memory.calls.add(*calls)
-        found = on_clickhouse.watch.look()
-        assert [alert.calls_count for alert in found] == [46]
-        assert found == in_memory.watch.look()
-        counts.close()
+    url = new_database()
+    store = ClickHouseCalls(connect(url))
+    calls = [*usual(), *an_hour(TEN, 60)]
+    for _ in range(2):
+        for start in range(0, len(calls), 1_000):
+            store.add(*calls[start : start + 1_000])
+    store.close()
+    counts = ClickHouseTopicCounts(url)
+    on_clickhouse, in_memory = World(counts), World()
+    in_memory.calls.add(*calls)
+    found = on_clickhouse.watch.look()
+    assert [alert.calls_count for alert in found] == [46]
+    assert found == in_memory.watch.look()
+    counts.close()
 
-        terminal.set(clickhouse_url=url)
-        shown = terminal.run("surges", "--at", "2026-03-23T11:03:00+08:00", "--json")
-        assert shown.code == 1, "there is a problem to see"
-        assert json.loads(shown.out) == [
-            {
-                "tenant_id": "acme",
-                "topic_id": "logistics_delay",
-                "name": "物流延迟",
-                "window_start": "2026-03-23T02:00:00+00:00",
-                "window_end": "2026-03-23T03:00:00+00:00",
-                "calls": 60,
-                "past_weeks": [20, 20, 20, 20],
-                "expected": 20.0,
-                "chance": pytest.approx(5.8649e-9, rel=1e-4, abs=0),
-                "q_value": pytest.approx(5.8649e-9, rel=1e-4, abs=0),
-                "comparisons": 1,
-                "verdict": "surge",
-            }
-        ]
-        table = terminal.run("surges", "--at", "2026-03-23T11:03:00+08:00")
-        assert table.code == 1
-        for expected in ("logistics_delay", "物流延迟", "60", "20 20 20 20", "surge", "2026-03-23 03:00 UTC"):
-            assert expected in table.out
-        # An hour earlier was as usual, and today there is nothing.
-        assert terminal.run("surges", "--at", "2026-03-23T10:00:00+08:00").code == 0
-        assert terminal.run("surges", "--json").json == []
+    terminal.set(clickhouse_url=url)
+    shown = terminal.run("surges", "--at", "2026-03-23T11:03:00+08:00", "--json")
+    assert shown.code == 1, "there is a problem to see"
+    assert json.loads(shown.out) == [
+        {
+            "tenant_id": "acme",
+            "topic_id": "logistics_delay",
+            "name": "物流延迟",
+            "window_start": "2026-03-23T02:00:00+00:00",
+            "window_end": "2026-03-23T03:00:00+00:00",
+            "calls": 60,
+            "past_weeks": [20, 20, 20, 20],
+            "expected": 20.0,
+            "chance": pytest.approx(5.8649e-9, rel=1e-4, abs=0),
+            "q_value": pytest.approx(5.8649e-9, rel=1e-4, abs=0),
+            "comparisons": 1,
+            "verdict": "surge",
+        }
+    ]
+    table = terminal.run("surges", "--at", "2026-03-23T11:03:00+08:00")
+    assert table.code == 1
+    for expected in ("logistics_delay", "物流延迟", "60", "20 20 20 20", "surge", "2026-03-23 03:00 UTC"):
+        assert expected in table.out
+    # An hour earlier was as usual, and today there is nothing.
+    assert terminal.run("surges", "--at", "2026-03-23T10:00:00+08:00").code == 0
+    assert terminal.run("surges", "--json").json == []
 
 
 @pytest.mark.embedded
-def test_the_worker_raises_it_on_a_broker_and_ends_when_told_to(tmp_path: Path) -> None:
+def test_the_worker_raises_it_on_a_broker_and_ends_when_told_to(
+    tmp_path: Path, new_database: Callable[[], str]
+) -> None:
+    url = new_database()
     this_hour = last_step(datetime.now(UTC)) - timedelta(hours=1)
-    with running_broker("tansu", tmp_path / "broker") as broker, running_engine(tmp_path / "clickhouse") as engine:
-        settings = broker.model_copy(update={"clickhouse_url": SecretStr(engine.url()), "data_dir": tmp_path})
+    with running_broker("tansu", tmp_path / "broker") as broker:
+        settings = broker.model_copy(update={"clickhouse_url": SecretStr(url), "data_dir": tmp_path})
         apply_topics(settings)
-        migrate(engine.url())
-        store = ClickHouseCalls(connect(engine.url()))
+        store = ClickHouseCalls(connect(url))
         store.add(*usual(around=this_hour), *an_hour(this_hour, 60))
         store.close()
         spec = worker_spec("watch", 0, settings, restart=False)
