@@ -39,7 +39,7 @@ def pytest_collection() -> Iterator[None]:
         return (yield)
 
 
-DEAREST_FIRST = ("end_to_end", "kafka", "embedded", "postgresql", "model")
+DEAREST_FIRST = ("end_to_end", "kafka", "embedded", "postgresql", "model", "processes", "loopback")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
