@@ -68,6 +68,15 @@ def test_a_twin_is_its_original_with_what_it_replaces(tmp_path: Path) -> None:
     assert twin.turns[2].violations == ()
 
 
+def test_a_twin_does_not_give_the_words_of_one_side_to_the_other(tmp_path: Path) -> None:
+    with pytest.raises(DialogueError) as error:
+        load(tmp_path, CALL + "@ a-2 from a-1\n~2 C 真对不住\n~3 A 我叫张三丰\n")
+    assert error.value.problems == (
+        "part/01.txt:10: ~2 is said by the customer, and the turn that it replaces by the agent",
+        "part/01.txt:11: ~3 is said by the agent, and the turn that it replaces by the customer",
+    )
+
+
 @pytest.mark.parametrize(
     ("line", "replaced_by", "problem"),
     [
