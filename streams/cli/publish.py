@@ -18,7 +18,7 @@ from streams.settings import Settings
 
 if TYPE_CHECKING:
     from schemas.messages.call_ended import CallFacts
-    from streams.ports import PublisherPort
+    from streams.adapters.kafka.by_hand import PublisherByHand
 
 FactsOfFile = Callable[[Path], dict[str, Any]]
 """Of a file, what is known of its call beside it."""
@@ -82,7 +82,7 @@ def publish(
     same call, and another one under its id is refused. All metadata is optional. A transcript that was
     made elsewhere is sealed in the object store until the stage `receive` has masked it.
     """
-    from streams.adapters.kafka.client import Publisher
+    from streams.adapters.kafka.by_hand import PublisherByHand
     from streams.stages.capture import read_facts
 
     recordings, transcripts = files or [], transcript or []
@@ -127,7 +127,7 @@ def publish(
             facts["audio"] = _part_of(facts, "audio") | {"channel_roles": channel_roles.split(",")}
         return facts
 
-    publisher = Publisher(settings)
+    publisher = PublisherByHand(settings)
     published: list[dict[str, str]] = []
     for file, call in chain(
         _publish_recordings(recordings, facts_of, settings, publisher, lane),
@@ -141,14 +141,15 @@ def publish(
 
 
 def _publish_recordings(
-    files: Sequence[Path], facts_of: FactsOfFile, settings: Settings, publisher: "PublisherPort", lane: Lane
+    files: Sequence[Path], facts_of: FactsOfFile, settings: Settings, publisher: "PublisherByHand", lane: Lane
 ) -> "Iterator[tuple[Path, CallFacts]]":
     """Each call, once it is durable.
 
     Raises `InvalidCallError`, `IntakeConflictError`, `RetryableError` and `StoreAccessError`.
     """
     from streams.adapters.decoder.process import DecoderProcess
-    from streams.stages.take_in import take_in_file, take_in_from
+    from streams.stages.capture import extension_of, facts_of_recording
+    from streams.stages.take_in import take_in_from
 
     if not files:
         return
@@ -156,14 +157,24 @@ def _publish_recordings(
         take_in = take_in_from(settings, publisher, decoder.probe, lane=lane)
         for file in files:
             try:
-                taken = take_in_file(take_in, file, facts_of(file), settings.max_recording_bytes, source="publish")
+                facts = facts_of_recording(file, facts_of(file), settings.max_recording_bytes, decoder.probe)
+                pieces = _once_a_broker_answers(publisher, file)
+                taken = take_in.take_in(facts, pieces, extension=extension_of(file), source="publish")
             except InvalidCallError as error:
                 raise InvalidCallError(f"{file.name}: {error}") from None
             yield file, taken.call
 
 
+def _once_a_broker_answers(publisher: "PublisherByHand", file: Path) -> "Iterator[bytes]":
+    """The bytes of a file whose facts are right; none is stored where nobody could be told of it."""
+    from streams.stages.capture import pieces_of
+
+    publisher.require_answer()
+    yield from pieces_of(file)
+
+
 def _publish_transcripts(
-    files: Sequence[Path], facts_of: FactsOfFile, settings: Settings, publisher: "PublisherPort"
+    files: Sequence[Path], facts_of: FactsOfFile, settings: Settings, publisher: "PublisherByHand"
 ) -> "Iterator[tuple[Path, CallFacts]]":
     """Each call, once its transcript is durable: sealed in the store, and announced in its topic.
 
@@ -179,6 +190,7 @@ def _publish_transcripts(
     if not files:
         return
     received = [(file, transcript_of_file(file, facts_of(file))) for file in files]
+    publisher.require_answer()
     originals = received_store_from(settings, object_store_from(settings))
     for file, message in received:
         publisher.publish([begun("capture", TRANSCRIPTS_RECEIVED.record(originals.put(message)))])

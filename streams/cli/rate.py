@@ -46,7 +46,7 @@ def rate(
     This can be the customer's rating, whether the matter was settled, the order status, or CRM data. A file is
     checked as a whole first: if a line is wrong, it is named and nothing is published.
     """
-    from streams.adapters.kafka.client import Publisher
+    from streams.adapters.kafka.by_hand import publisher_by_hand
 
     if (file is None) == (call_id is None):
         raise typer.BadParameter("name either a call or a --file", param_hint="CALL_ID")
@@ -67,7 +67,7 @@ def rate(
             "customer_tags": tag or None,
         }
         statements = list(statements_of([json.dumps(fields)]))
-    publisher = Publisher(command_settings())
+    publisher = publisher_by_hand(command_settings())
     try:
         outputs = [CALLS_RATED.record(s) for s in statements]
         for start in range(0, len(outputs), BATCH):

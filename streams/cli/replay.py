@@ -150,7 +150,7 @@ def _run(
     rate: float,
 ) -> "ReplayReport":
     """From where it is to its end."""
-    from streams.adapters.kafka.client import Publisher
+    from streams.adapters.kafka.by_hand import publisher_by_hand
     from streams.adapters.object_store.from_settings import object_store_from
     from streams.adapters.register.register import Register
     from streams.runtime.processes import in_processes, in_this_process
@@ -175,7 +175,7 @@ def _run(
         judged = stack.enter_context(in_this_process(build) if workers == 1 else in_processes(build, workers))
         publisher = None
         if not plan.dry_run:
-            publisher = Publisher(settings)
+            publisher = publisher_by_hand(settings, again="go on with callstream replay --resume")
             stack.callback(publisher.close)
         work = Replay(transcripts, judged, publisher, give_way, rate)
         return work.run(plan.window, kept, report, reached.last_key, _progress)

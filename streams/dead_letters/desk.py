@@ -413,9 +413,9 @@ class _Lazily:
 
     @cached_property
     def publisher(self) -> PublisherPort:
-        from streams.adapters.kafka.client import Publisher
+        from streams.adapters.kafka.by_hand import publisher_by_hand
 
-        publisher = Publisher(self._settings)
+        publisher = publisher_by_hand(self._settings)
         self._stack.callback(publisher.close)
         return publisher
 

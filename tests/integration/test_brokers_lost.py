@@ -284,7 +284,7 @@ def test_two_of_three_stop_the_work_until_one_is_back(
             acknowledged = len(load.acknowledged)
             assert eventually(lambda: len(load.said) >= 3, LONG_ENOUGH_S)
             assert len(load.acknowledged) == acknowledged, "one broker alone acknowledges nothing"
-            assert all(said.startswith(f"Kafka did not take {AT_ONCE} message(s): ") for said in load.said)
+            assert all(said.startswith(f"Kafka did not take {AT_ONCE} of {AT_ONCE} message(s): ") for said in load.said)
             assert eventually(lambda: "listen waits: " in caplog.text, LONG_ENOUGH_S)
 
             cluster.nodes[second].start()

@@ -60,7 +60,7 @@ class SwitchableBroker(MemoryBroker):
 
     def publish(self, outputs: Iterable[ProducerRecord]) -> None:
         if self.down:
-            raise RetryableError("Kafka did not take 1 message(s)")
+            raise RetryableError("Kafka did not take 1 of 1 message(s)")
         super().publish(outputs)
 
 

@@ -76,6 +76,13 @@ TELL_EVERY_S = 30.0
 class KafkaUnreachableError(RetryableError):
     """No broker answered."""
 
+    def __init__(self, bootstrap: str, why: str) -> None:
+        """`bootstrap`: the addresses that were tried; `why`: the name of the error."""
+        super().__init__(
+            f"no Kafka broker answers at {bootstrap}: {why}; start it, or set kafka_bootstrap "
+            "(CALLSTREAM_KAFKA_BOOTSTRAP) to the address of one that runs"
+        )
+
 
 _REFUSALS = (
     KafkaError._AUTHENTICATION,
@@ -211,10 +218,13 @@ class Publisher:
         """
         outputs = list(outputs)
         failed: list[KafkaError] = []
+        taken: list[None] = []
 
         def delivered(error: KafkaError | None, _message: Message) -> None:
             if error is not None:
                 failed.append(error)
+            else:
+                taken.append(None)
 
         self._told.take_refusal()
         try:
@@ -250,7 +260,7 @@ class Publisher:
                     return
                 raise refused[0]
             raise RecordTooLargeError(["Kafka takes no message as large as what became of this one"])
-        what = f"Kafka did not take {left + len(failed)} message(s)"
+        what = f"Kafka did not take {len(outputs) - len(taken)} of {len(outputs)} message(s)"
         raise failure(what, problem) if problem is not None else RetryableError(f"{what}: no acknowledgement in time")
 
     def _begin_anew_if_stuck(self) -> None:
@@ -524,7 +534,10 @@ def asking(settings: Settings, group: str = "reader") -> Iterator[Consumer]:
         yield consumer
     except KafkaException as error:
         consumer.poll(0)  # tells what was wrong with the connections
-        raise failure("Kafka cannot be read", told.take_refusal() or error) from None
+        refusal = told.take_refusal()
+        if refusal is None and name_of_error(error) in ("_TRANSPORT", "_ALL_BROKERS_DOWN"):
+            raise KafkaUnreachableError(settings.kafka_bootstrap, name_of_error(error)) from None
+        raise failure("Kafka cannot be read", refusal or error) from None
     finally:
         consumer.close()
 
@@ -730,12 +743,12 @@ def all_topic_names(settings: Settings) -> frozenset[str]:
     return topic_names(admin_client(settings))
 
 
-def topic_names(admin: AdminClient) -> frozenset[str]:
+def topic_names(admin: "_Admin") -> frozenset[str]:
     """Of every topic that the broker has. Raises `KafkaUnreachableError`."""
     return frozenset(_topics(admin))
 
 
-def admin_client(settings: Settings) -> AdminClient:
+def admin_client(settings: Settings) -> "_Admin":
     """Administers. Raises `KafkaTlsError`."""
     _ENDED.clear()
     return _Admin(client_config(settings))
@@ -757,17 +770,18 @@ class _Admin(AdminClient):
 
     def __init__(self, config: dict[str, Any]) -> None:
         self.told = Told(logs=False)
+        self.bootstrap = str(config["bootstrap.servers"])
         super().__init__(config | {"error_cb": self.told})
 
 
-def _topics(admin: AdminClient) -> Mapping[str, TopicMetadata]:
+def _topics(admin: _Admin) -> Mapping[str, TopicMetadata]:
     try:
-        return admin.list_topics(timeout=10).topics
+        return admin.list_topics(timeout=ASK_WITHIN_S).topics
     except KafkaException as error:
         admin.poll(0)
-        if isinstance(admin, _Admin) and (refusal := admin.told.take_refusal()) is not None:
+        if (refusal := admin.told.take_refusal()) is not None:
             raise failure("Kafka does not tell its topics", refusal) from None
-        raise KafkaUnreachableError(f"no Kafka broker answers: {name_of_error(error)}") from None
+        raise KafkaUnreachableError(admin.bootstrap, name_of_error(error)) from None
 
 
 @dataclass(frozen=True)

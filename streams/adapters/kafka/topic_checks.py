@@ -32,7 +32,7 @@ def check_topics(settings: Settings) -> list[KafkaCheck]:
     try:
         cluster = admin.list_topics(timeout=10)
     except KafkaException as error:
-        raise KafkaUnreachableError(f"no Kafka broker answers: {name_of_error(error)}") from None
+        raise KafkaUnreachableError(settings.kafka_bootstrap, name_of_error(error)) from None
     checks = [
         *_brokers(settings, cluster),
         *(check for step in steps for check in _topic(step, cluster.topics.get(step.wanted.name))),

@@ -27,7 +27,7 @@ def send_test_alert(
     """
     from processors.alerts.rendering import Notice
     from streams.adapters.channels import channel_of
-    from streams.adapters.kafka.client import Publisher
+    from streams.adapters.kafka.by_hand import publisher_by_hand
     from streams.ports import SystemClock
 
     subscriptions, settings = read_subscriptions(file)
@@ -35,7 +35,7 @@ def send_test_alert(
     if not found:
         raise NoSubscriptionError("there is no subscription of this name: see `callstream alerts list`")
     clock = SystemClock()
-    channel = channel_of(found[0], settings.console_url, lambda: Publisher(settings), clock)
+    channel = channel_of(found[0], settings.console_url, lambda: publisher_by_hand(settings), clock)
     began_s = time.monotonic()
     answer = channel.send(Notice.of_one(alert_for_test(found[0], clock.now())))
     channel.close()

@@ -160,7 +160,8 @@ def _write_configuration(target: "BackupTarget", manifest: "Manifest", folder: P
 def _publish_rules(settings: Settings, target: "BackupTarget", manifest: "Manifest") -> None:
     from schemas.messages.records import ProducerRecord
     from schemas.messages.topics import RULES_PUBLISHED
-    from streams.adapters.kafka.client import Publisher, TopicReader
+    from streams.adapters.kafka.by_hand import publisher_by_hand
+    from streams.adapters.kafka.client import TopicReader
     from streams.backup.restoring import rules_of
 
     reader = TopicReader(settings, RULES_PUBLISHED.name)
@@ -175,7 +176,7 @@ def _publish_rules(settings: Settings, target: "BackupTarget", manifest: "Manife
         for each in rules_of(target, manifest)
         if each.value is not None
     ]
-    publisher = Publisher(settings)
+    publisher = publisher_by_hand(settings)
     try:
         publisher.publish(records)
     finally:

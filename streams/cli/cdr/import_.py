@@ -82,10 +82,10 @@ def _nowhere(calls: "Iterable[CallListed]") -> None:
 
 
 def _publisher(settings: "Settings") -> "Callable[[Iterable[CallListed]], None]":
-    from streams.adapters.kafka.client import Publisher
+    from streams.adapters.kafka.by_hand import publisher_by_hand
 
     def publish(calls: "Iterable[CallListed]") -> None:
-        publisher = Publisher(settings)
+        publisher = publisher_by_hand(settings)
         try:
             for batch in _batches(calls):
                 publisher.publish([CALLS_LISTED.record(call) for call in batch])

@@ -78,7 +78,7 @@ def check_data(
 def _repair(settings: "Settings", name: str, limits: "CheckLimits", *, dry_run: bool, as_json: bool) -> NoReturn:
     from streams.adapters.clickhouse.connection import connect
     from streams.adapters.clickhouse.sink import ClickHouseSink
-    from streams.adapters.kafka.client import Publisher
+    from streams.adapters.kafka.by_hand import publisher_by_hand
     from streams.cli.console.access import require_permission
     from streams.cli.console.audit import act_entry, enter
     from streams.cli.replay import BatchJudgeBuilder, packs_of
@@ -92,13 +92,14 @@ def _repair(settings: "Settings", name: str, limits: "CheckLimits", *, dry_run: 
             f"for {name} there is no repair; there is one for {known}, or all", param_hint="--repair"
         )
     who = require_permission(settings, "administer", limits.tenant or None, entered_as="data_repaired")
+    publisher = None if dry_run else publisher_by_hand(settings)
     if not dry_run:
         enter(settings, act_entry("data_repaired", limits.tenant or None, who, object_kind="check", object_id=name))
     client = connect(settings.clickhouse_url.get_secret_value())
     repairing = Repairing(
         client,
         BatchJudgeBuilder(settings, packs_of(settings, []), alerts=False),
-        None if dry_run else Publisher(settings),
+        publisher,
         None if dry_run else ClickHouseSink(client),
     )
     done = list(repairing.repair(wanted, limits))

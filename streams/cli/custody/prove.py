@@ -70,7 +70,7 @@ def prove(
     The rows of the calls stay. Ends with 1 if anything is found. Run it where the stack runs: it reads the files of its
     data folder.
     """
-    from streams.adapters.kafka.client import Publisher
+    from streams.adapters.kafka.by_hand import publisher_by_hand
     from streams.adapters.key_wrappers.from_settings import key_wrapper_from
     from streams.adapters.object_store.from_settings import whole_store_from
     from streams.adapters.register.keys import RegisterKeys
@@ -104,7 +104,7 @@ def prove(
         lambda number: settings.customer_keys.fields(TENANT, number, keep_last_digits=False),
         erased_customers,
     )
-    publisher = Publisher(settings)
+    publisher = publisher_by_hand(settings)
     try:
         with _api_key(register, now, within) as api_key:
             entrance = HttpEntrance(

@@ -176,10 +176,10 @@ def _nowhere(facts: "Iterable[FactReceived]") -> None:
 
 
 def _publisher(settings: "Settings") -> "Callable[[Iterable[FactReceived]], None]":
-    from streams.adapters.kafka.client import Publisher
+    from streams.adapters.kafka.by_hand import publisher_by_hand
 
     def publish(facts: "Iterable[FactReceived]") -> None:
-        publisher = Publisher(settings)
+        publisher = publisher_by_hand(settings)
         remaining = iter(facts)
         try:
             while batch := list(islice(remaining, BATCH)):

@@ -31,12 +31,13 @@ def release_record(position: Position) -> None:
 
 def _publish_again(suspect: Suspect) -> None:
     """The same key and value at the end of the topic. Raises `RecordGoneError` and `RetryableError`."""
-    from streams.adapters.kafka.client import Publisher, read_record
+    from streams.adapters.kafka.by_hand import publisher_by_hand
+    from streams.adapters.kafka.client import read_record
 
     settings = command_settings()
+    publisher = publisher_by_hand(settings)
     record = read_record(settings, suspect.topic, suspect.partition, suspect.offset)
     if record is None or record.value is None:
         raise RecordGoneError(f"{suspect.topic} does not hold {suspect.position} any more: publish the call again")
-    publisher = Publisher(settings)
     publisher.publish([ProducerRecord(record.topic, record.key or b"", record.value)])
     publisher.close()

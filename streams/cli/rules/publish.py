@@ -34,7 +34,7 @@ def publish_packs(
     The packs and their examples are checked first, together with all packs in force. A version can be published once
     only. To change a pack, or to go back to an older one, give it a higher version.
     """
-    from streams.adapters.kafka.client import Publisher
+    from streams.adapters.kafka.by_hand import publisher_by_hand
     from streams.ports import SystemClock
     from streams.runtime.rule_signatures import read_private_key, sign
     from streams.runtime.rules_feed import rules_in_force
@@ -46,6 +46,7 @@ def publish_packs(
         end_with_problems(["workers take signed packs only: name the private key with --key"])
     try:
         packs = read_packs(files, settings)
+        publisher = publisher_by_hand(settings)
         before = read_published(settings)
         rules = rules_in_force(settings, before)
         new = [pack for pack in packs if _is_new(pack, rules, before)]
@@ -63,7 +64,6 @@ def publish_packs(
         messages = [sign(message, private_key) for message in messages]
     if large := [message.pack.label for message in messages if len(message.encode()) > RulesPublished.max_bytes]:
         end_with_problems(f"{label} is larger than a message may be: split it into several packs" for label in large)
-    publisher = Publisher(settings)
     publisher.publish(RULES_PUBLISHED.record(message) for message in messages)
     publisher.close()
     for pack in packs:

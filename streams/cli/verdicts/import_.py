@@ -34,7 +34,7 @@ def import_verdicts(
     a finding finding_id, detector, rule_id, rule_version, start_ms; of a missed violation kind, quote,
     segment_id; of a call score (0 to 100); and note. docs/learning.md describes them.
     """
-    from streams.adapters.kafka.client import Publisher
+    from streams.adapters.kafka.by_hand import publisher_by_hand
 
     settings = command_settings()
 
@@ -42,7 +42,7 @@ def import_verdicts(
         return settings.days.zone_of(of_tenant)
 
     found = read_verdicts(file, zone_of, {"tenant_id": tenant, "given_by": given_by})
-    publisher = Publisher(settings)
+    publisher = publisher_by_hand(settings)
     try:
         outputs = [VERDICTS_GIVEN.record(verdict) for verdict in found.verdicts]
         for start in range(0, len(outputs), BATCH):

@@ -51,7 +51,7 @@ class Broker(MemoryBroker):
         broker = self
 
         class Publisher:
-            def __init__(self, _settings: Settings) -> None: ...
+            def __init__(self, _settings: Settings, again: str = "") -> None: ...
 
             def publish(self, outputs: Iterable[ProducerRecord]) -> None:
                 broker.publish(outputs)
@@ -61,7 +61,7 @@ class Broker(MemoryBroker):
         def reader(_settings: Settings, topic: str, since: datetime | None = None) -> MemoryReader:
             return MemoryReader(broker, topic, since)
 
-        monkeypatch.setattr("streams.adapters.kafka.client.Publisher", Publisher)
+        monkeypatch.setattr("streams.adapters.kafka.by_hand.publisher_by_hand", Publisher)
         monkeypatch.setattr("streams.adapters.kafka.client.TopicReader", reader)
 
     def publish_rules(self, *packs: RulePack | bytes, by: str = "tests") -> None:

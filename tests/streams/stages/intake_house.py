@@ -56,7 +56,7 @@ class FailingBroker(MemoryBroker):
 
     def publish(self, outputs: Iterable[ProducerRecord]) -> None:
         if self.away:
-            raise RetryableError("Kafka did not take 1 message(s)")
+            raise RetryableError("Kafka did not take 1 of 1 message(s)")
         super().publish(outputs)
 
 

@@ -259,7 +259,7 @@ class FailsOnce:
     def publish(self, outputs: Iterable[ProducerRecord]) -> None:
         if self.failures:
             self.failures -= 1
-            raise RetryableError("Kafka did not take 1 message(s)")
+            raise RetryableError("Kafka did not take 1 of 1 message(s)")
         self._broker.publish(outputs)
 
 
