@@ -56,9 +56,16 @@ class OperatorError(Exception):
 
 
 class InvalidCallError(OperatorError):
-    """What was given about a call does not make an event; the text names fields, never values."""
+    """What was given about a call does not make an event; the text names fields, never values.
+
+    `problems`: the same in parts, one for each field that is wrong.
+    """
 
     exit_code = 1
+
+    def __init__(self, text: str, problems: Iterable[str] = ()) -> None:
+        self.problems = tuple(problems) or (text,)
+        super().__init__(text)
 
 
 class EmbeddedStackError(OperatorError):

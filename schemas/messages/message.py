@@ -107,7 +107,7 @@ class Message(Record):
         except UnicodeDecodeError:
             problems: tuple[str, ...] = ("the message is not UTF-8",)
         except ValidationError as error:
-            problems = _problems(cls, error)
+            problems = problems_of(cls, error)
         raise InvalidMessageError(problems)
 
     def fingerprint(self) -> str:
@@ -116,8 +116,10 @@ class Message(Record):
         return sha256(canonical.encode()).hexdigest()
 
 
-def _problems(model: type[BaseModel], error: ValidationError) -> tuple[str, ...]:
-    """The problems in alphabetical order: at most `MAX_PROBLEMS`, and a count of the rest."""
+def problems_of(model: type[BaseModel], error: ValidationError) -> tuple[str, ...]:
+    """`field.path: kind_of_error` of each problem, without values and without names that the schema does not know.
+
+    The problems in alphabetical order: at most `MAX_PROBLEMS`, and a count of the rest."""
     details = error.errors(include_input=False, include_context=False, include_url=False)
     problems = sorted({_problem(model, detail) for detail in details if not is_by_another(detail, details)})
     unnamed = len(problems) - MAX_PROBLEMS

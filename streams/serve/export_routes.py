@@ -22,7 +22,8 @@ from processors.custody.exports import (
     ExportState,
 )
 from processors.custody.makers import Tie
-from schemas.messages.message import Identifier, Slug, TenantId
+from schemas.messages.belongs_there import with_what_belongs_there
+from schemas.messages.message import Identifier, Slug, TenantId, problems_of
 from streams.serve.authentication import answered
 from streams.serve.body import BodyLimits
 from streams.serve.body import chunks as chunks_of
@@ -318,7 +319,7 @@ async def _read(request: "Request", model: type[M]) -> M:
     try:
         return model.model_validate_json(bytes(raw) or b"{}")
     except ValidationError as error:
-        problems = [f"{'.'.join(map(str, each['loc']))}: {each['type']}" for each in error.errors()[:20]]
+        problems = [with_what_belongs_there(model, problem) for problem in problems_of(model, error)]
     raise unprocessable("invalid", "The body is not what belongs there: see `errors`.", problems)
 
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
 
+from schemas.messages.belongs_there import problem_of_parameter
+
 if TYPE_CHECKING:
     from fastapi import FastAPI, Request, Response
 
@@ -22,7 +24,10 @@ class HttpProblem(BaseModel):
     detail: str = Field(description="what is wrong and what to do, for people")
     code: str = Field(description="what is wrong, for programs")
     request_id: str = Field(description="stands in the log, and in the header X-Request-Id")
-    errors: tuple[str, ...] = Field(default=(), description="`field: kind of error`, for each field that is wrong")
+    errors: tuple[str, ...] = Field(
+        default=(),
+        description="for each field that is wrong `field: kind of error`, and in brackets what belongs there",
+    )
 
 
 class RefusedError(Exception):
@@ -117,7 +122,7 @@ def add_problem_handlers(
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
-        problems = [f"{'.'.join(map(str, each['loc'][1:]))}: {each['type']}" for each in error.errors()]
+        problems = [problem_of_parameter(each["loc"][1:], each["type"], each.get("ctx", {})) for each in error.errors()]
         return answer_of(unprocessable("invalid", "A parameter is wrong.", problems), request.state.request_id)
 
 

@@ -12,6 +12,8 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
 from schemas.errors import InvalidMessageError, OperatorError
+from schemas.messages.belongs_in_transcript import problem_of_transcript
+from schemas.messages.belongs_there import with_what_belongs_there
 from schemas.messages.call_ended import CallEnded, CallFacts, Customer, Role, SpeakerSegment
 from schemas.messages.message import Identifier, Message, Record, Sha256, Slug, TenantId
 from schemas.messages.transcript_received import TranscriptReceived
@@ -87,7 +89,11 @@ def read_transcript(raw: bytes, tenant_id: str, customer_of: CustomerOfNumber) -
     """The message, of the tenant of the key. Raises `RefusedError` (404, 422)."""
     upload = _decoded(TranscriptUpload, raw)
     if not upload.utterances:
-        raise unprocessable("invalid_event", "The transcript is not one: see `errors`.", ["utterances: missing"])
+        raise unprocessable(
+            "invalid_event",
+            "The transcript is not one: see `errors`.",
+            [problem_of_transcript("utterances: too_short")],
+        )
     fields = upload.model_dump(mode="json", exclude={"call": {"customer": _FROM_NUMBER}}, exclude_unset=True)
     fields["call"] |= _of_tenant(upload.call, tenant_id, customer_of)
     return _decoded(TranscriptReceived, json.dumps(fields).encode())
@@ -98,7 +104,11 @@ def _decoded(model: type[M], raw: bytes) -> M:
     try:
         return model.decode(raw)
     except InvalidMessageError as error:
-        problems = error.problems
+        is_transcript = issubclass(model, TranscriptReceived)
+        problems = [
+            problem_of_transcript(problem, model) if is_transcript else with_what_belongs_there(model, problem)
+            for problem in error.problems
+        ]
     raise unprocessable("invalid_event", "The event is not one: see `errors`.", problems)
 
 

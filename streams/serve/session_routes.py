@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints,
 from processors.custody.accounts import LONGEST_PASSWORD
 from processors.custody.authorization import ACTIONS, Action
 from processors.custody.sign_in import LONGEST_SESSION, SIGN_IN_WITHIN
+from schemas.messages.belongs_there import with_what_belongs_there
+from schemas.messages.message import problems_of
 from streams.ports import Clock
 from streams.serve.authentication import Authentication
 from streams.serve.body import BodyLimits, chunks
@@ -216,10 +218,7 @@ async def _read_sign_in(request: "Request") -> SignIn:
     try:
         return SignIn.model_validate_json(bytes(raw))
     except ValidationError as error:
-        known = SignIn.model_fields.keys()
-        for each in error.errors(include_url=False, include_context=False, include_input=False):
-            name = str(each["loc"][0]) if each["loc"] else "body"
-            problems.append(f"{name if name in (*known, 'body') else '<unknown field>'}: {each['type']}")
+        problems = [with_what_belongs_there(SignIn, problem) for problem in problems_of(SignIn, error)]
     raise unprocessable("invalid", "Send account and password.", problems)
 
 

@@ -159,10 +159,8 @@ async def _taken(working: "asyncio.Future[TakenInCall]") -> TakenInCall:
     except AbortedError:
         refused = unavailable("This server is stopping: send the recording again.")
     except InvalidCallError as error:
-        # It names fields and kinds of error, never a value.
-        refused = unprocessable(
-            "invalid_event", "The event is not one: see `errors`.", str(error).split("; ")[:MAX_PROBLEMS]
-        )
+        # They name fields and kinds of error, never a value.
+        refused = unprocessable("invalid_event", "The event is not one: see `errors`.", error.problems[:MAX_PROBLEMS])
     except CallPurgedError:
         refused = gone()
     except IntakeConflictError:

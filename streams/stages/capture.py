@@ -13,16 +13,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from processors.listening.audio import UnhearableError
 from schemas.errors import InvalidCallError, InvalidMessageError
-from schemas.messages.belongs_there import what_belongs_there
+from schemas.messages.belongs_in_transcript import NO_CALL_ID, problem_of_transcript
+from schemas.messages.belongs_there import with_what_belongs_there
 from schemas.messages.call_ended import LONGEST_CALL, CallEnded
 from schemas.messages.message import UtcDatetime
 from schemas.messages.transcript import AudioFacts
-from schemas.messages.transcript_received import (
-    MAX_LETTERS,
-    MAX_UTTERANCE_LETTERS,
-    MAX_UTTERANCES,
-    TranscriptReceived,
-)
+from schemas.messages.transcript_received import TranscriptReceived
 from streams.adapters.decoder.process import DecoderProcess
 
 _TIME = TypeAdapter[datetime](UtcDatetime)
@@ -69,7 +65,8 @@ def event_of(facts: Mapping[str, Any], audio: Mapping[str, Any], found: AudioFac
     try:
         return CallEnded.decode(json.dumps(fields | {"audio": dict(audio) | told | dict(given)}).encode())
     except InvalidMessageError as error:
-        raise InvalidCallError("; ".join(error.problems)) from None
+        problems = [with_what_belongs_there(CallEnded, problem) for problem in error.problems]
+    raise InvalidCallError("; ".join(problems), problems)
 
 
 def facts_of_recording(
@@ -179,7 +176,8 @@ def transcript_of_file(
     try:
         message = TranscriptReceived.decode(json.dumps(given | {"call": fields}).encode())
     except InvalidMessageError as error:
-        problems = "; ".join(f"{problem}{_what_belongs_there(problem)}" for problem in error.problems)
+        problems = "; ".join(map(problem_of_transcript, error.problems))
+        problems = problems.replace(NO_CALL_ID, f"{NO_CALL_ID}, or --call-id")
         raise InvalidCallError(f"{file.name}: {problems}") from None
     if message.sealed is not None:
         raise InvalidCallError(f"{file.name}: sealed: a file holds utterances in its place")
@@ -212,35 +210,6 @@ def _last_ms(utterances: object) -> int:
     told = [one.get("end_ms") for one in utterances if isinstance(one, dict)] if isinstance(utterances, list) else []
     longest_ms = LONGEST_CALL // timedelta(milliseconds=1)
     return max((ms for ms in told if isinstance(ms, int) and 0 <= ms <= longest_ms), default=0)
-
-
-_BELONGS_THERE: tuple[tuple[str, str, str], ...] = (
-    (r"call\.call_id", "missing", "give the call an id: call_id in call, or --call-id"),
-    (r"utterances\.\d+\.role", "literal_error|missing", "agent, customer or unknown"),
-    (r"utterances\.\d+\.text", "string_too_short", "what was said; leave out utterances without words"),
-    (r"utterances\.\d+\.text", "string_too_long", f"at most {MAX_UTTERANCE_LETTERS} letters; cut it into several"),
-    (r"utterances\.\d+", "one_time_without_the_other", "start_ms and end_ms, or neither"),
-    (r"utterances", "utterance_\\d+_times_for_all_or_none", "give times to all utterances, counted from 0, or to none"),
-    (r"utterances", "utterance_\\d+_begins_before.*", "sort the utterances, counted from 0, by start_ms"),
-    (r"utterances", "more_letters_than_a_call_has", f"at most {MAX_LETTERS} letters in all"),
-    (r"utterances", "too_short", "at least one object with role and text"),
-    (r"message", "neither_utterances_nor_sealed", "utterances: at least one object with role and text"),
-    (r"utterances", "too_long", f"at most {MAX_UTTERANCES} utterances"),
-    (r".*_ms", "int_.*|greater_than_equal|less_than_equal", "whole milliseconds from the start of the call, of 7 days"),
-    (r".*_at", "datetime_.*|timezone_.*", "a time with its zone, such as 2026-03-02T10:15:00+08:00"),
-    (r".*<unknown field>", "extra_forbidden", "no such field; docs/transcripts.md lists all"),
-)
-"""Field, kind of error, and what to write in its place."""
-
-
-def _what_belongs_there(problem: str) -> str:
-    """What to write in its place, in brackets; empty where the kind of error says it."""
-    field, _, kind = problem.partition(": ")
-    for fields, kinds, sentence in _BELONGS_THERE:
-        if re.fullmatch(fields, field) and re.fullmatch(kinds, kind):
-            return f" ({sentence})"
-    told = what_belongs_there(TranscriptReceived, problem)
-    return f" ({told})" if told else ""
 
 
 def extension_of(file: Path) -> str:

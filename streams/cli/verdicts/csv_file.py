@@ -10,7 +10,7 @@ from pathlib import Path
 
 from processors.clickhouse.rows import with_masked_words
 from schemas.errors import InvalidMessageError, OperatorError
-from schemas.messages.belongs_there import what_belongs_there
+from schemas.messages.belongs_there import with_what_belongs_there
 from schemas.messages.verdict_given import VerdictGiven
 
 COLUMNS = tuple(name for name in VerdictGiven.model_fields if name != "schema_version")
@@ -54,8 +54,7 @@ def read_verdicts(
 
 
 def _in_words(problem: str) -> str:
-    told = what_belongs_there(VerdictGiven, problem)
-    return f"{problem} ({told})" if told else problem
+    return with_what_belongs_there(VerdictGiven, problem)
 
 
 def _rows(file: Path, given: Collection[str]) -> Iterator[tuple[int, dict[str, str] | str]]:

@@ -200,4 +200,5 @@ def test_nobody_from_everywhere_cannot_fill_the_log(tmp_path: Path) -> None:
 def test_a_name_that_no_database_takes_is_none(tmp_path: Path) -> None:
     with serving(tmp_path) as server, server.client(None) as client:
         answer = client.post("/v1/session", json={"account": "li_na\0", "password": "correct horse"})
-    assert (answer.status_code, answer.json()["errors"]) == (422, ["account: string_pattern_mismatch"])
+    belongs = "text without line breaks and other control characters"
+    assert (answer.status_code, answer.json()["errors"]) == (422, [f"account: string_pattern_mismatch ({belongs})"])

@@ -61,11 +61,30 @@ def test_the_phone_number_becomes_the_key(server: Serving, client: httpx.Client)
 @pytest.mark.parametrize(
     ("fields", "status", "problem"),
     [
-        pytest.param({"utterances": []}, 422, "utterances: too_short", id="nothing was said"),
+        pytest.param(
+            {"utterances": []},
+            422,
+            "utterances: too_short (at least one object with role and text)",
+            id="nothing was said",
+        ),
         pytest.param({"sealed": {"version": "0" * 16}}, 422, "sealed: none_required", id="an object of another"),
         pytest.param({"call": event("t3") | {"call_id": "../x"}}, 422, "call.call_id", id="a path for an id"),
         pytest.param({"call": event("t3", tenant_id="globex")}, 404, "", id="another tenant"),
-        pytest.param({"extra": 1}, 422, "<unknown field>: extra_forbidden", id="an unknown field"),
+        pytest.param(
+            {"extra": 1}, 422, "<unknown field>: extra_forbidden (no such field; docs/", id="an unknown field"
+        ),
+        pytest.param(
+            {"utterances": [{"role": "customer", "text": ""}]},
+            422,
+            "utterances.0.text: string_too_short (what was said; leave out utterances without words)",
+            id="an utterance without words",
+        ),
+        pytest.param(
+            {"utterances": [{"role": "boss", "text": "您好"}]},
+            422,
+            "utterances.0.role: literal_error (agent, customer or unknown)",
+            id="a role that there is not",
+        ),
     ],
 )
 def test_a_wrong_transcript_is_refused_by_the_names_of_its_fields(
