@@ -153,8 +153,8 @@ MAX_RESPONSES = 10_000
 class CallAnalysis(Message):
     """Everything that is known of a call after `judge`: one message per call and analysis version.
 
-    `analysis_version` rises with each change of the analysis itself; rows of a lower version never replace
-    rows of a higher one.
+    `analysis_version` rises with each minor release from 0.10.0 on, because each judges otherwise; of one transcript, a
+    row of a lower version never replaces one of a higher.
     """
 
     schema_version: Literal[1] = 1

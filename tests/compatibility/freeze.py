@@ -3,7 +3,8 @@
     make freeze VERSION=0.3.0        (or: python -m tests.compatibility.freeze 0.3.0)
 
 Run it in the commit that is to be tagged, and commit what it writes: `tests/compatibility/v0.3.0/schemas`, the JSON
-Schemas of the messages, and `examples`, the example messages by topic. Run again, it writes the folder of that version
+Schemas of the messages, `examples`, the example messages by topic, and which
+version of the analysis it is. Run again, it writes the folder of that version
 anew. Folders of earlier releases stay: their messages lie in topics and buckets for more than a year and must be read.
 """
 
@@ -13,9 +14,12 @@ import shutil
 import sys
 from pathlib import Path
 
+from processors.judging.pipeline import ANALYSIS_VERSION
 from schemas.contracts import message_schemas
 
 COMPATIBILITY = Path(__file__).parent
+ANALYSIS_VERSION_FILE = "analysis_version.txt"
+"""What that release judged with; kept from 0.8.0 on."""
 EXAMPLES = COMPATIBILITY.parent / "examples"
 
 Version = tuple[int, ...]
@@ -45,6 +49,7 @@ def freeze(version: str, target: Path = COMPATIBILITY) -> Path:
     for name, schema in message_schemas().items():
         (schemas / name).write_text(json.dumps(schema, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
     shutil.copytree(EXAMPLES, folder / "examples")
+    (folder / ANALYSIS_VERSION_FILE).write_text(f"{ANALYSIS_VERSION}\n", encoding="utf-8")
     return folder
 
 

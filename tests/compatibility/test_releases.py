@@ -14,9 +14,10 @@ import pytest
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
+from processors.judging.pipeline import ANALYSIS_VERSION
 from schemas.contracts import message_schemas, schema_file
 from schemas.messages.topics import TOPICS, AnyTopic
-from tests.compatibility.freeze import EXAMPLES, freeze, frozen_releases, version_of
+from tests.compatibility.freeze import ANALYSIS_VERSION_FILE, EXAMPLES, freeze, frozen_releases, version_of
 
 RELEASES = frozen_releases()
 LAST = RELEASES[max(RELEASES)]
@@ -121,3 +122,12 @@ def test_freezing_again_writes_the_folder_anew(tmp_path: Path) -> None:
     assert {path.name for path in (folder / "examples").iterdir()} == {path.name for path in EXAMPLES.iterdir()}
     with pytest.raises(ValueError, match="no version"):
         freeze("next", tmp_path)
+
+
+def test_each_minor_release_has_a_higher_version_of_the_analysis() -> None:
+    """Else a worker of the release before would take back what a newer one has judged, and `changes` told nobody."""
+    project = tomllib.loads((EXAMPLES.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    version = version_of(project["version"])
+    before = [release for release in RELEASES if release[:2] < version[:2]]
+    judged_before = int((RELEASES[max(before)] / ANALYSIS_VERSION_FILE).read_text(encoding="utf-8"))
+    assert judged_before < ANALYSIS_VERSION, "raise ANALYSIS_VERSION in processors/judging/pipeline.py by one"
