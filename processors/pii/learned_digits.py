@@ -93,8 +93,8 @@ class DigitReader:
                 lines[run.line].text, run.start, run.end
             ):
                 kind = _kind_asked(reading.asked[run.line])
-                its = ("code", UNNAMED) if kind is None else (kind, _TYPED)
-                found[run.line].append(PiiMatch(its[0], run.start, run.end, its[1]))
+                confidence = UNNAMED if kind is None else _TYPED
+                found[run.line].append(PiiMatch(kind or "code", run.start, run.end, confidence))
         return found
 
     def probability(self, seen: Sequence[int]) -> float:
@@ -141,7 +141,8 @@ def runs_left(lines: Sequence[Line], reading: NumbersSaid, taken: Sequence[Seque
 
 def _with_signs(text: str, matches: Sequence[PiiMatch]) -> tuple[str, list[int]]:
     """The text with one sign for each thing that is taken, and where each of its letters stands in the text."""
-    said, place_of, done = "", [], 0
+    said, done = "", 0
+    place_of: list[int] = []
     for match in matches:
         said += text[done : match.start] + _HIDDEN.get(match.kind, _HIDDEN_DIGITS)
         place_of.extend(range(done, match.start + 1))
