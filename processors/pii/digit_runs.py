@@ -59,7 +59,7 @@ _DIGIT_AFTER = re.compile(rf"\s?[{_D}]")
 _BARE_CARDINAL = re.compile(rf"(?<![{_D}两])[{_D}两]*[{_UNITS}]{_N}*")
 _DECIMAL = re.compile(r"(?<![\d.])\d{1,7}\.\d{1,2}(?![\d.])")
 _THOUSANDS = re.compile(r"(?<![\d,])\d{1,3}(?:,\d{3})+(?![\d,])")
-_IDIOMS = re.compile(
+SET_PHRASES = re.compile(
     (
         r"一下|一个(?![DIGITS](?![DIGITS]))|一些|一点|一起|一样|一直|一定|一般|一共|一旦|一边|一会|一次|一位|一种|一样|第一|(?<![NUMBERS])万一|统一|唯一|之一|不一|三番五次|乱七八糟"
         r"|七上八下|五花八门|接二连三|一五一十|一心一意|一模一样|一清二楚|三言两语|三七二十一|星期[一二三四五六]|周[一二三四五六]|礼拜[一二三四五六]"
@@ -85,7 +85,7 @@ class DigitRun:
 def digit_runs(text: str) -> Iterator[DigitRun]:
     """Digits in a folded text that are not an amount, date, time, count or set phrase."""
     text = _digit_by_digit(text)
-    free = _blank(text, (_QUANTITIES, _IDIOMS, _DECIMAL, _THOUSANDS))
+    free = _blank(text, (_QUANTITIES, SET_PHRASES, _DECIMAL, _THOUSANDS))
     free = _BARE_CARDINAL.sub(lambda match: _BLANK * len(match[0]) if _is_amount(match[0], 1) else match[0], free)
     yield from _runs(_SPOKEN, free)
 
@@ -93,7 +93,7 @@ def digit_runs(text: str) -> Iterator[DigitRun]:
 def expected_digit_runs(text: str) -> Iterator[DigitRun]:
     """The same where digits were asked for: then what sounds like a digit among digits is one, and 八千 is 8000."""
     text = _digit_by_digit(text)
-    free = _blank(_digits_by_sound(_blank(text, (_IDIOMS,))), (_QUANTITIES,))
+    free = _blank(_digits_by_sound(_blank(text, (SET_PHRASES,))), (_QUANTITIES,))
     rows = [match.span() for match in _READ_AS_AMOUNTS.finditer(free)]
 
     def kept(match: re.Match[str]) -> str:
@@ -123,7 +123,7 @@ def _without_units(match: re.Match[str]) -> str:
 
 def without_quantities(text: str) -> str:
     """The text with amounts, dates, times, counts and set phrases blotted out; places of letters stay."""
-    free = _blank(text, (_SPOKEN_DECIMAL, _QUANTITIES, _IDIOMS, _DECIMAL))
+    free = _blank(text, (_SPOKEN_DECIMAL, _QUANTITIES, SET_PHRASES, _DECIMAL))
     return _BARE_CARDINAL.sub(_blank_unless_dashed, free)
 
 

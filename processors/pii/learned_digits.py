@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from processors.pii.asking import AskedFor
 from processors.pii.conversation import Line, NumbersSaid
 from processors.pii.digit_kinds import DIGIT_KINDS, SECRET_KINDS
+from processors.pii.digit_runs import SET_PHRASES
 from processors.pii.match import UNNAMED, FoundKind, PiiMatch
 from processors.pii.words_of_rules import is_in_word_of_rules
 from processors.weight_files import read_arrays
@@ -56,6 +57,9 @@ _HIDDEN: dict[FoundKind, str] = {
 _HIDDEN_DIGITS = "\ue006"
 _BESIDE_LEFT, _BESIDE_RIGHT, _IN_LINE, _HEARD, _HEARD_BEFORE = 14, 10, 60, 24, 20
 _NEAR_LETTERS = 14
+_JOURNEY = re.compile(r"[坐乘]的?(?:是|了)?\s*$")
+_LEAST_UNASKED = 0.7
+"""The probability from which on a run is hidden where nothing was asked for."""
 _TYPED = 0.5
 """Confidence in one that was asked for by name."""
 
@@ -89,9 +93,9 @@ class DigitReader:
         """What is personal of the runs that are not `taken`, by line."""
         found: list[list[PiiMatch]] = [[] for _ in lines]
         for run in runs_left(lines, reading, taken):
-            if self.probability(run.seen) >= self.threshold and not is_in_word_of_rules(
-                lines[run.line].text, run.start, run.end
-            ):
+            text = lines[run.line].text
+            least = self.threshold if reading.asked[run.line] else _LEAST_UNASKED
+            if self.probability(run.seen) >= least and not _is_known_as_other(text, run):
                 kind = _kind_asked(reading.asked[run.line])
                 confidence = UNNAMED if kind is None else _TYPED
                 found[run.line].append(PiiMatch(kind or "code", run.start, run.end, confidence))
@@ -210,6 +214,12 @@ def _length(run: str) -> int:
 
 def _shape(run: str) -> str:
     return _REPEATED.sub(r"\1+", run.translate(_SHAPES))
+
+
+def _is_known_as_other(text: str, run: Run) -> bool:
+    """Whether it is in a word of rules or a set phrase (等一下), or the number of a journey."""
+    in_phrase = any(one.start() <= run.start and run.end <= one.end() for one in SET_PHRASES.finditer(text))
+    return in_phrase or _JOURNEY.search(text, 0, run.start) is not None or is_in_word_of_rules(text, run.start, run.end)
 
 
 def _kind_asked(asked: frozenset[AskedFor]) -> FoundKind | None:
