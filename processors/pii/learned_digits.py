@@ -8,7 +8,7 @@ leave there, and says of each such run of digits and letters how likely it is a 
 import json
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from math import exp, sqrt
@@ -128,19 +128,21 @@ def load_digits(file: Path = WEIGHTS) -> DigitReader:
 def runs_left(lines: Sequence[Line], reading: NumbersSaid, taken: Sequence[Sequence[PiiMatch]]) -> Iterator[Run]:
     """Every run of digits and letters that is not taken, in order. Matches of a line do not overlap and are sorted."""
     for number, (line, matches) in enumerate(zip(lines, taken, strict=True)):
-        if _RUN.search(line.text) is None:
-            continue
         said, place_of = _with_signs(line.text, matches)
-        places = [(match.start(), match.end()) for match in _RUN.finditer(said)]
-        around = list(_of_line(lines, reading, taken, number))
+        places = [match.span() for match in _RUN.finditer(said)]
+        if not places:
+            continue
+        around = _buckets(_of_line(lines, reading, taken, number))
+        kinds = {match.kind for match in matches}
         for start, end in places:
             near = sum(1 for other, _ in places if other != start and abs(other - start) < _NEAR_LETTERS)
-            seen = {zlib.crc32(one.encode()) % BUCKETS for one in (*_of_run(said, start, end, near, line), *around)}
-            seen.update(
-                zlib.crc32(one.encode()) % BUCKETS
-                for one in _of_both(said[start:end], reading, number, {match.kind for match in matches})
-            )
+            own = _buckets(_of_run(said, start, end, near, line))
+            seen = own | around | _buckets(_of_both(said[start:end], reading, number, kinds))
             yield Run(number, place_of[start], place_of[end - 1] + 1, tuple(sorted(seen)))
+
+
+def _buckets(seen: Iterable[str]) -> set[int]:
+    return {zlib.crc32(one.encode()) % BUCKETS for one in seen}
 
 
 def _with_signs(text: str, matches: Sequence[PiiMatch]) -> tuple[str, list[int]]:
