@@ -8,6 +8,7 @@ leave there, and says of each such run of digits and letters how likely it is a 
 import json
 import re
 import zlib
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -25,6 +26,7 @@ from processors.pii.match import UNNAMED, FoundKind, PiiMatch
 from processors.pii.words_of_rules import is_in_word_of_rules
 from processors.weight_files import read_arrays
 from schemas.errors import OperatorError
+from schemas.messages.call_ended import Role
 
 WEIGHTS = Path(__file__).parent / "weights" / "digits.npz"
 FORMAT = 1
@@ -133,10 +135,13 @@ def runs_left(lines: Sequence[Line], reading: NumbersSaid, taken: Sequence[Seque
         if not places:
             continue
         around = _buckets(_of_line(lines, reading, taken, number))
+        letters = len(_UNSAID.sub("", said))
+        starts = [start for start, _ in places]
         kinds = {match.kind for match in matches}
         for start, end in places:
-            near = sum(1 for other, _ in places if other != start and abs(other - start) < _NEAR_LETTERS)
-            own = _buckets(_of_run(said, start, end, near, line))
+            first, last = bisect_right(starts, start - _NEAR_LETTERS), bisect_left(starts, start + _NEAR_LETTERS)
+            beside = (said[max(0, start - _IN_LINE) : start], said[end : end + _IN_LINE])
+            own = _buckets(_of_run(said[start:end], beside, letters, last - first - 1, line.role))
             seen = own | around | _buckets(_of_both(said[start:end], reading, number, kinds))
             yield Run(number, place_of[start], place_of[end - 1] + 1, tuple(sorted(seen)))
 
@@ -160,11 +165,11 @@ def _pairs(mark: str, text: str) -> Iterator[str]:
     return (mark + text[at : at + 2] for at in range(len(text) - 1))
 
 
-def _of_run(said: str, start: int, end: int, near: int, line: Line) -> Iterator[str]:
-    """The run itself and the letters beside it."""
-    run, left, right = said[start:end], said[:start], said[end:]
+def _of_run(run: str, beside: tuple[str, str], letters: int, near: int, role: Role) -> Iterator[str]:
+    """The run itself and the letters beside it; `letters` are said in its line, `near` are runs close to it."""
+    left, right = beside
     length, shape = _length(run), _shape(run)
-    yield from (f"n{length}", "s" + shape, "S" + run.translate(_SHAPES)[:8], "role" + line.role)
+    yield from (f"n{length}", "s" + shape, "S" + run.translate(_SHAPES)[:8], "role" + role)
     if length <= 2:
         yield "c" + run
     for count in range(1, 7):
@@ -178,8 +183,8 @@ def _of_run(said: str, start: int, end: int, near: int, line: Line) -> Iterator[
     yield from ("b" + between, f"B{left[-2:]}|{right[:1]}", f"bs{shape}{between}")
     yield from _pairs("L", left[-_BESIDE_LEFT:])
     yield from _pairs("R", right[:_BESIDE_RIGHT])
-    yield from _pairs("w", said[max(0, start - _IN_LINE) : end + _IN_LINE])
-    others = len(_UNSAID.sub("", left + right))
+    yield from _pairs("w", left + run + right)
+    others = letters - len(_UNSAID.sub("", run))
     yield from (f"o{min(others, 8)}", f"on{min(others, 6)}n{length}", f"e{min(near, 4)}", f"en{min(near, 4)}n{length}")
 
 
