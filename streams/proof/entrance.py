@@ -12,6 +12,8 @@ from streams.adapters.object_store.received import ReceivedStore
 from streams.ports import PublisherPort
 from streams.proof.secrets import ProofCall
 
+ANSWER_WITHIN_S = 10.0
+
 
 class EntranceRefusedError(EmbeddedStackError):
     """The stack does not take a call of the proof in; `status` is that of HTTP."""
@@ -30,6 +32,16 @@ class HttpEntrance:
     http: urllib3.PoolManager
     originals: ReceivedStore
     publisher: PublisherPort
+
+    def require_answer(self) -> None:
+        """Whether `serve` answers, whatever it says: to be asked once before hundreds of uploads try again for a while.
+
+        Raises `RetryableError`.
+        """
+        try:
+            self.http.request("GET", f"{self.url}/v1/health/live", retries=False, timeout=ANSWER_WITHIN_S)
+        except urllib3.exceptions.HTTPError as error:
+            raise self._unanswered(error) from None
 
     def take_in(self, call: ProofCall) -> None:
         """See `streams.proof.custody.Entrance`."""
@@ -50,6 +62,11 @@ class HttpEntrance:
                 retries=urllib3.Retry(8, status_forcelist=(429, 503), allowed_methods=None, backoff_factor=0.2),
             )
         except urllib3.exceptions.HTTPError as error:
-            raise RetryableError(f"serve at {self.url} does not answer: {type(error).__name__}") from None
+            raise self._unanswered(error) from None
         if answer.status not in (200, 201):
             raise EntranceRefusedError(answer.status)
+
+    def _unanswered(self, error: urllib3.exceptions.HTTPError) -> RetryableError:
+        return RetryableError(
+            f"serve does not answer at {self.url}: {type(error).__name__}; start it, or say with --url where it listens"
+        )

@@ -1,15 +1,18 @@
 """Registers for tests: each test of the fixture `register` runs on SQLite and on PostgreSQL."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from processors.custody.data_keys import new_key, unwrap_key, wrap_key
 from processors.custody.ports import PURPOSES, KeyGoneError, Purpose, WrappedKey
 from streams.adapters.register.migrate import migrate_register
 from streams.adapters.register.register import Register, sqlite_url
+from streams.adapters.register.tables import audit_entries
 
 SQLITE = pytest.param("sqlite", id="sqlite")
 POSTGRESQL = pytest.param("postgresql", id="postgresql", marks=pytest.mark.postgresql)
@@ -38,6 +41,14 @@ def migrated(url: str) -> Iterator[Register]:
         yield register
     finally:
         register.close()
+
+
+def entered(register: Register) -> list[tuple[str, str]]:
+    """Action and result of what stands in its audit log."""
+    with register.reading() as tx:
+        rows = tx.execute(select(audit_entries.c.content).order_by(audit_entries.c.at)).scalars().all()
+    entries = [json.loads(row) for row in rows]
+    return [(entry["action"], entry["result"]) for entry in entries]
 
 
 class MemoryWrapper:

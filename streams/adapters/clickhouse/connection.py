@@ -12,6 +12,7 @@ from streams.adapters.clickhouse.errors import translated_errors
 
 CONNECT_TIMEOUT_S = 5
 REQUEST_TIMEOUT_S = 120
+UNANSWERED = "; start it, or set clickhouse_url (CALLSTREAM_CLICKHOUSE_URL) to the address of one that runs"
 
 
 class ClickHouseUrlError(OperatorError):
@@ -68,7 +69,7 @@ def connect(url: str, *, timeout_s: int | None = None) -> Client:
 def open_client(address: ClickHouseAddress, database: str | None, timeout_s: int | None = None) -> Client:
     # The driver logs every error that it raises, with a traceback that can quote the value at fault.
     logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
-    with translated_errors(f"connecting to {address.host}:{address.port}"):
+    with translated_errors(f"connecting to {address.host}:{address.port}", advice=UNANSWERED):
         client = clickhouse_connect.get_client(
             interface="https" if address.secure else "http",
             host=address.host,

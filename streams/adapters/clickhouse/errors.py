@@ -78,12 +78,14 @@ class QueryTimeoutError(RetryableError):
 
 
 @contextmanager
-def translated_errors(operation: str, *, quotable: bool = False) -> Iterator[None]:
-    """Turn the driver's exceptions into ours. `quotable`: the server's text holds nothing of a call."""
+def translated_errors(operation: str, *, quotable: bool = False, advice: str = "") -> Iterator[None]:
+    """Turn the driver's exceptions into ours. `quotable`: the server's text holds nothing of a call. `advice`: what to
+    do where nobody answers.
+    """
     try:
         yield
     except ClickHouseError as error:
-        raise _translated(error, operation, quotable=quotable) from None
+        raise _translated(error, operation, quotable=quotable, advice=advice) from None
 
 
 def name_of(error: ClickHouseError) -> str:
@@ -93,7 +95,7 @@ def name_of(error: ClickHouseError) -> str:
     return f"{name or type(error).__name__}{'' if code is None else f' ({code})'}"
 
 
-def _translated(error: ClickHouseError, operation: str, *, quotable: bool) -> Exception:
+def _translated(error: ClickHouseError, operation: str, *, quotable: bool, advice: str) -> Exception:
     code = error.code if isinstance(error, DriverError) else None
     reason = name_of(error)
     if code in _ACCESS_CODES:
@@ -110,7 +112,7 @@ def _translated(error: ClickHouseError, operation: str, *, quotable: bool) -> Ex
             "host that it bears."
         )
     if code is None and not isinstance(error, ProgrammingError | DataError):
-        return RetryableError(f"ClickHouse did not answer {operation}")
+        return RetryableError(f"ClickHouse did not answer {operation}{advice}")
     if code in _MISSING_CODES and not quotable:
         return ClickHouseSchemaError(
             f"ClickHouse lacks the database, a table or a column for {operation}: {reason}; run `callstream migrate`."

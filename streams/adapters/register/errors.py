@@ -77,8 +77,9 @@ _LACKS_TABLE = ("42P01", "42703", "3F000")
 
 
 @contextmanager
-def translated_errors(what: str) -> Iterator[None]:
+def translated_errors(what: str, address: str) -> Iterator[None]:
     """`what` continues the sentence "the register cannot …"; it is written into logs and holds no value of a row.
+    `address`: that of PostgreSQL.
 
     Raises `RetryableError`, `RegisterAccessError`, `RegisterSchemaError` and `RegisterRefusedError` in place of what
     SQLAlchemy and the drivers raise.
@@ -89,18 +90,25 @@ def translated_errors(what: str) -> Iterator[None]:
     except ssl.SSLError as error:  # pg8000 leaves it as it is
         found = _of_tls(what, error)
     except TimeoutError:  # pg8000 leaves that of its socket as it is
-        found = RetryableError(f"the register cannot {what}: the server does not answer")
+        found = _unanswered(what, address)
     except PoolTimeoutError:
         found = RetryableError(f"the register cannot {what}: all its connections are in use")
     except DBAPIError as error:
-        found = _translated(what, error)
+        found = _translated(what, address, error)
     except SQLAlchemyError as error:
         found = RegisterRefusedError(what, type(error).__name__)
     if found is not None:
         raise found from None
 
 
-def _translated(what: str, error: DBAPIError) -> Exception:
+def _unanswered(what: str, address: str) -> RetryableError:
+    return RetryableError(
+        f"the register cannot {what}: PostgreSQL does not answer at {address}; start it, or set register_url "
+        "(CALLSTREAM_REGISTER_URL) to the address of one that runs"
+    )
+
+
+def _translated(what: str, address: str, error: DBAPIError) -> Exception:
     original: Any = error.orig
     name = getattr(original, "sqlite_errorname", None)
     if isinstance(name, str):
@@ -113,7 +121,7 @@ def _translated(what: str, error: DBAPIError) -> Exception:
             f"the register cannot {what}: the server speaks no TLS: set ssl = on there, or register_allow_plain here"
         )
     if is_lost(original):
-        return RetryableError(f"the register cannot {what}: the server does not answer")
+        return _unanswered(what, address)
     return RegisterRefusedError(what, type(original).__name__)
 
 

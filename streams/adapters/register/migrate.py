@@ -28,7 +28,7 @@ def migrate_register(register: Register, migrations: Path = MIGRATIONS, until: s
     if before is not None and migrations == MIGRATIONS and before not in REVISIONS:
         raise newer_register()
     applied: list[str] = []
-    with translated_errors("be migrated"), register.engine.begin() as connection:
+    with translated_errors("be migrated", register.address), register.engine.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:n)"), {"n": _MIGRATE_LOCK})
             connection.execute(text("SET LOCAL statement_timeout = 0"))

@@ -49,6 +49,9 @@ BUSY_S = 10.0
 ANSWER_S = 30
 """So long a statement may take on PostgreSQL, and a connection to be made."""
 
+POSTGRESQL_PORT = 5432
+"""Where `register_url` names none."""
+
 CONNECTIONS = 10
 """Of one process at the same time, at most."""
 
@@ -142,6 +145,11 @@ class Register:
         """The file of a SQLite register."""
         return Path(self._url.database or "") if self._url.drivername == "sqlite" else None
 
+    @property
+    def address(self) -> str:
+        """Host and port of PostgreSQL; the file of a SQLite register."""
+        return str(self.file or f"{self._url.host}:{self._url.port or POSTGRESQL_PORT}")
+
     @contextmanager
     def transaction(self, what: str = "write") -> Iterator[Transaction]:
         """A transaction that may write; durable once the block ends, undone where it raises.
@@ -149,7 +157,7 @@ class Register:
         `what` continues the sentence "the register cannot …". Raises what `translated_errors` says, and what the block
         raises. On SQLite no other process writes meanwhile: do not wait for anything in the block.
         """
-        with self._turn(what), translated_errors(what), self.engine.begin() as connection:
+        with self._turn(what), translated_errors(what, self.address), self.engine.begin() as connection:
             yield Transaction(connection)
 
     @contextmanager
@@ -163,7 +171,7 @@ class Register:
                 yield tx
             return
         with (
-            translated_errors(what),
+            translated_errors(what, self.address),
             self.engine.connect() as connection,
             connection.execution_options(isolation_level="AUTOCOMMIT").begin(),
         ):
@@ -196,7 +204,7 @@ class Register:
             # its beginning and its end to go to the server and back.
             options["isolation_level"] = "AUTOCOMMIT"
         with (
-            translated_errors(what),
+            translated_errors(what, self.address),
             self.engine.connect() as connection,
             connection.execution_options(**options).begin(),
         ):
@@ -209,7 +217,7 @@ class Register:
         if self.file is None:
             options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         with (
-            translated_errors(what),
+            translated_errors(what, self.address),
             self.engine.connect() as connection,
             connection.execution_options(**options).begin(),
         ):
@@ -233,10 +241,10 @@ class Register:
                 os.close(lock)
             return
         number = int.from_bytes(what.encode()[:7])
-        with translated_errors(f"begin a {what}"):
+        with translated_errors(f"begin a {what}", self.address):
             connection = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         try:
-            with translated_errors(f"begin a {what}"):
+            with translated_errors(f"begin a {what}", self.address):
                 taken = connection.execute(text("SELECT pg_try_advisory_lock(:n)"), {"n": number}).scalar()
             if not taken:
                 raise AlreadyRunsError(f"another {what} runs with this register: wait until it has ended")
@@ -285,7 +293,7 @@ class Register:
         """
         if self.file is None:
             return
-        with self._turn("empty its log"), translated_errors("empty its log"):
+        with self._turn("empty its log"), translated_errors("empty its log", self.address):
             connection = self.engine.raw_connection()
             try:
                 connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

@@ -79,6 +79,7 @@ def _repair(settings: "Settings", name: str, limits: "CheckLimits", *, dry_run: 
     from streams.adapters.clickhouse.connection import connect
     from streams.adapters.clickhouse.sink import ClickHouseSink
     from streams.adapters.kafka.by_hand import publisher_by_hand
+    from streams.adapters.object_store.from_settings import object_store_from
     from streams.cli.console.access import require_permission
     from streams.cli.console.audit import act_entry, enter
     from streams.cli.replay import BatchJudgeBuilder, packs_of
@@ -92,9 +93,8 @@ def _repair(settings: "Settings", name: str, limits: "CheckLimits", *, dry_run: 
             f"for {name} there is no repair; there is one for {known}, or all", param_hint="--repair"
         )
     who = require_permission(settings, "administer", limits.tenant or None, entered_as="data_repaired")
+    object_store_from(settings).check()
     publisher = None if dry_run else publisher_by_hand(settings)
-    if not dry_run:
-        enter(settings, act_entry("data_repaired", limits.tenant or None, who, object_kind="check", object_id=name))
     client = connect(settings.clickhouse_url.get_secret_value())
     repairing = Repairing(
         client,
@@ -102,6 +102,8 @@ def _repair(settings: "Settings", name: str, limits: "CheckLimits", *, dry_run: 
         publisher,
         None if dry_run else ClickHouseSink(client),
     )
+    if not dry_run:  # once all that it needs has answered: the entry says that it is done
+        enter(settings, act_entry("data_repaired", limits.tenant or None, who, object_kind="check", object_id=name))
     done = list(repairing.repair(wanted, limits))
     client.close()
     if as_json:

@@ -70,6 +70,7 @@ def prove(
     The rows of the calls stay. Ends with 1 if anything is found. Run it where the stack runs: it reads the files of its
     data folder.
     """
+    from streams.adapters.clickhouse.connection import connect
     from streams.adapters.kafka.by_hand import publisher_by_hand
     from streams.adapters.key_wrappers.from_settings import key_wrapper_from
     from streams.adapters.object_store.from_settings import whole_store_from
@@ -93,6 +94,7 @@ def prove(
     require_register(register)
     store, now = whole_store_from(settings), SystemClock().now()
     store.check()
+    connect(settings.clickhouse_url.get_secret_value()).close()
     speech = [file.read_bytes() for file in example_recordings()[:6]]
     recorded = round(calls * recordings)
     # Of one customer at least nothing is erased, where there are two: it has to be found afterwards.
@@ -114,6 +116,7 @@ def prove(
                 received_store_from(settings, store),
                 publisher,
             )
+            entrance.require_answer()
             proof = ProofOfCustody(
                 settings,
                 register,

@@ -2,14 +2,19 @@
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from schemas.errors import RetryableError
-from schemas.messages.records import ProducerRecord
-from schemas.messages.topics import CALLS_RATED
+from processors.clickhouse.rows import rows_for_dead_letter
+from schemas.errors import InvalidMessageError, RetryableError
+from schemas.messages.dead_letter import dead_letter_for
+from schemas.messages.records import ConsumerRecord, ProducerRecord
+from schemas.messages.topics import CALLS_RATED, CALLS_TRANSCRIBED
+from streams.adapters.clickhouse.connection import connect
+from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.adapters.kafka.by_hand import PublisherByHand
 from streams.adapters.kafka.client import apply_topics
 from streams.adapters.object_store.from_settings import object_store_from
@@ -17,11 +22,14 @@ from streams.adapters.register.migrate import migrate_register
 from streams.adapters.register.register import Register
 from streams.demo.examples import example_recordings
 from streams.embedded.ports import free_port
+from streams.ports import SystemClock
+from streams.runtime.crash_guard import Quarantine, Suspect
 from streams.settings import load_settings
 from streams.wiring import prepare_keys
 from tests.streams.cli.terminal import Terminal
 from tests.streams.runtime.published_rules import pack_text
 from tests.support.brokers import running_broker
+from tests.support.registers import entered
 
 pytestmark = [pytest.mark.loopback, pytest.mark.processes]
 
@@ -32,6 +40,7 @@ subscriptions:
     tenant: acme
     channel: {kafka: {topic: alerts.of.ours}}
 """
+CALL_LIST = Path(__file__).parents[2] / "data" / "cdr" / "freeswitch.csv"
 ENDS_WITHIN_S = 15
 
 
@@ -69,6 +78,7 @@ def test_a_command_ends_within_a_quarter_of_a_minute(terminal: Terminal, address
             {"agents.csv": "id,team\nA1,night\n"},
             id="facts import",
         ),
+        pytest.param(f"cdr import {CALL_LIST} --mapping freeswitch_csv --tenant acme", {}, id="cdr import"),
     ],
 )
 def test_each_command_names_the_address(
@@ -78,6 +88,62 @@ def test_each_command_names_the_address(
     for name, text in files.items():
         terminal.file(name, text)
     require_named(terminal.run(*command.split()), address)
+
+
+def test_a_record_stays_in_quarantine(terminal: Terminal, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.adapters.kafka.client.ASK_WITHIN_S", 1.0)
+    held = Quarantine.of_stage(load_settings().settings.data_dir, "listen")
+    held.folder.mkdir(parents=True)
+    suspect = Suspect("listen", "calls.ended.v1", 4, 17, "acme/c-1", 2, "given_up", SystemClock().now().isoformat())
+    held.put(suspect)
+    require_named(terminal.run("quarantine", "release", suspect.position), address)
+    assert held.suspects() == {suspect.position: suspect}
+
+
+@pytest.mark.embedded
+@pytest.mark.parametrize("command", ["show", "retry", "retry --dry-run", "discard --reason corrected"])
+def test_no_letter_is_said_to_be_handled(
+    terminal: Terminal,
+    address: str,
+    monkeypatch: pytest.MonkeyPatch,
+    new_database: Callable[[], str],
+    command: str,
+) -> None:
+    monkeypatch.setattr("streams.adapters.kafka.client.ASK_WITHIN_S", 1.0)
+    url = new_database()
+    terminal.set(clickhouse_url=url)
+    register = Register.of(load_settings().settings)
+    migrate_register(register)
+    now = SystemClock().now()
+    record = ConsumerRecord(CALLS_TRANSCRIBED.name, 0, 17, b"acme/c-1", b"{}", now)
+    letter = dead_letter_for("judge", record, None, InvalidMessageError(["call: missing"]), now)
+    client = connect(url)
+    ClickHouseSink(client).write(rows_for_dead_letter(letter))
+    client.close()
+    require_named(terminal.run("dead-letters", *command.split(), letter.dead_letter_id), address)
+    assert [result for _, result in entered(register)] == ["allowed"]
+
+
+@pytest.mark.parametrize("command", ["check data --repair all", "custody prove --no-erase"])
+@pytest.mark.embedded
+def test_nothing_is_done_before_a_broker_answers(
+    terminal: Terminal,
+    address: str,
+    monkeypatch: pytest.MonkeyPatch,
+    new_database: Callable[[], str],
+    command: str,
+) -> None:
+    monkeypatch.setattr("streams.adapters.kafka.client.ASK_WITHIN_S", 1.0)
+    terminal.set(clickhouse_url=new_database())
+    settings = load_settings().settings
+    register = Register.of(settings)
+    migrate_register(register)
+    prepare_keys(settings)
+    object_store_from(settings).apply()
+    before = files_in(settings.data_dir)
+    require_named(terminal.run(*command.split()), address)
+    assert files_in(settings.data_dir) == before
+    assert entered(register) == []
 
 
 @pytest.mark.parametrize("what", ["recording", "transcript"])

@@ -138,6 +138,7 @@ class S3Store:
         address = urlsplit(f"//{endpoint}")
         if address.netloc != endpoint or not address.hostname or address.port == 0:  # `port` raises for what is none
             raise ValueError("an endpoint is host:port")
+        self._endpoint = endpoint
         self._secure = secure
         self._archive_class = archive_class
         self._patience = patience or Patience()
@@ -311,19 +312,19 @@ class S3Store:
             time.sleep(self._patience.pause_s(failures))
 
     def _failure(self, error: Exception) -> Exception:
-        """What an error means to the caller. The library's own texts hold keys and addresses: none is passed on."""
+        """What an error means to the caller. The library's own texts hold keys and whole URLs: none is passed on."""
         if isinstance(error, ClientError):
             return self._refusal(error.response["Error"]["Code"], error.response["ResponseMetadata"]["HTTPStatusCode"])
         if isinstance(error, ResponseParserError):
             return _foreign_answer("HTTP 200")
-        # What urllib3 said of the connection; botocore wraps it and would tell the address.
+        # What urllib3 said of the connection; botocore wraps it and would tell the URL.
         cause = getattr(error, "kwargs", {}).get("error") or error
         if isinstance(error, SSLError):
-            return _tls_failure(cause)
+            return _tls_failure(cause, self._endpoint)
         reason = type(cause).__name__
         if isinstance(cause, ProtocolError) and not self._secure:  # so a server may end what is no TLS
             reason += " (if it expects TLS, set s3_secure to true)"
-        return RetryableError(f"the object store does not answer as it should: {reason}")
+        return _unanswered(self._endpoint, reason)
 
     def _refusal(self, code: str, status: int) -> Exception:
         if not code or code.isdigit():  # no answer of S3: a proxy, a TLS port, another server altogether
@@ -478,7 +479,14 @@ def _foreign_answer(answer: str) -> StoreAccessError:
     return StoreAccessError(f"what answers is no S3 object store ({answer}): check s3_endpoint")
 
 
-def _tls_failure(error: Exception) -> Exception:
+def _unanswered(endpoint: str, reason: str) -> RetryableError:
+    return RetryableError(
+        f"the object store does not answer as it should at {endpoint}: {reason}; start it, or name one that runs in "
+        "s3_endpoint (CALLSTREAM_S3_ENDPOINT; of the archive archive_s3_endpoint, of backups backup_s3_endpoint)"
+    )
+
+
+def _tls_failure(error: Exception, endpoint: str) -> Exception:
     cause = error.args[0] if error.args else None
     reason = cause.reason if isinstance(cause, ssl.SSLError) else None
     if isinstance(cause, ssl.SSLCertVerificationError):
@@ -487,4 +495,4 @@ def _tls_failure(error: Exception) -> Exception:
         )
     if reason in _NOT_TLS:
         return StoreAccessError("the object store does not speak TLS: set s3_secure to false or check s3_endpoint")
-    return RetryableError(f"the object store does not answer as it should: {reason or type(error).__name__}")
+    return _unanswered(endpoint, reason or type(error).__name__)
