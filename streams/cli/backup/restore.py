@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from streams.adapters.backup.target import BackupTarget
     from streams.adapters.register.register import Register
     from streams.backup.holding import KnownHolds
+    from streams.ports import PublisherPort
 
 
 def restore(
@@ -44,6 +45,7 @@ def restore(
     that were erased since the backup stay erased, and holds stand as they do now. Nothing else may use these systems
     meanwhile; what was broken off is begun again in empty ones.
     """
+    from streams.adapters.kafka.by_hand import publisher_by_hand
     from streams.adapters.key_wrappers.from_settings import key_wrapper_from
     from streams.adapters.register.audit_log import RegisterAuditLog
     from streams.adapters.register.keys import RegisterKeys
@@ -61,6 +63,10 @@ def restore(
     systems = systems_from(settings, clock, release) if into is None else systems_in(into, settings, clock, release)
     with ExitStack() as stack:
         stack.callback(systems.register.close)
+        publisher = None
+        if publish_rules:  # asked before anything is given back, which cannot be done twice
+            publisher = publisher_by_hand(settings, again="publish them with callstream rules publish")
+            stack.callback(publisher.close)
         beside = None if into is None else _living_register(settings, stack)
         log = RegisterAuditLog(systems.register, clock)
         restored = restore_backup(
@@ -78,10 +84,13 @@ def restore(
         )
         while log.sequence():  # at once, so that `audit verify` names it before the worker `audit` runs
             pass
-    folder = (into or settings.data_dir) / "restored-configuration"
-    files = _write_configuration(target, manifest, folder)
-    if publish_rules:
-        _publish_rules(settings, target, manifest)
+        folder = (into or settings.data_dir) / "restored-configuration"
+        files = _write_configuration(target, manifest, folder)
+        if publisher is not None:
+            try:
+                _publish_rules(settings, target, manifest, publisher)
+            except (OperatorError, RetryableError) as error:
+                restored.problems.append(f"the rules are not published (callstream rules publish does it): {error}")
     typer.echo(
         f"{manifest.backup_id} is given back, and every row is as it was: {restored.register_rows} rows of the "
         f"register, {restored.keys} of keys, {restored.clickhouse_rows} of ClickHouse, {restored.objects} objects "
@@ -157,10 +166,11 @@ def _write_configuration(target: "BackupTarget", manifest: "Manifest", folder: P
     return count
 
 
-def _publish_rules(settings: Settings, target: "BackupTarget", manifest: "Manifest") -> None:
+def _publish_rules(
+    settings: Settings, target: "BackupTarget", manifest: "Manifest", publisher: "PublisherPort"
+) -> None:
     from schemas.messages.records import ProducerRecord
     from schemas.messages.topics import RULES_PUBLISHED
-    from streams.adapters.kafka.by_hand import publisher_by_hand
     from streams.adapters.kafka.client import TopicReader
     from streams.backup.restoring import rules_of
 
@@ -176,9 +186,5 @@ def _publish_rules(settings: Settings, target: "BackupTarget", manifest: "Manife
         for each in rules_of(target, manifest)
         if each.value is not None
     ]
-    publisher = publisher_by_hand(settings)
-    try:
-        publisher.publish(records)
-    finally:
-        publisher.close()
+    publisher.publish(records)
     typer.echo(f"{len(records)} packs of rules published again")

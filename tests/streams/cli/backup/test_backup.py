@@ -17,12 +17,15 @@ from streams.adapters.register.migrate import migrate_register
 from streams.adapters.register.register import Register
 from streams.backup.systems import Systems
 from streams.cli.main import app
+from streams.embedded.ports import free_port
 from streams.ports import SystemClock
 from streams.settings import Settings, load_settings
 from streams.wiring import prepare_keys
+from tests.streams.cli.terminal import Terminal
 from tests.support.backed_up import House, new_database
+from tests.support.brokers import running_broker
 from tests.support.clickhouse_engine import RunningEngine
-from tests.support.registers import MemoryWrapper
+from tests.support.registers import MemoryWrapper, entered
 
 DEPLOY = Path(__file__).parents[4] / "deploy"
 
@@ -102,6 +105,56 @@ def test_a_backup_is_made_listed_verified_and_given_back_into_a_folder(
     assert (tmp_path / "new" / "register" / "register.db").is_file()
     with pytest.raises(OperatorError, match="not empty: the register, ClickHouse, the object store"):
         require(run("restore", "--into", str(tmp_path / "new")))
+
+
+@pytest.mark.parametrize("what", ["ClickHouse", "bucket", "bucket of backups", "broker"])
+def test_nothing_is_given_back_where_something_does_not_answer(
+    terminal: Terminal, house: House, engine: RunningEngine, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    require(run("create", "--without-rules"))
+    monkeypatch.setattr("streams.adapters.kafka.client.ASK_WITHIN_S", 1.0)
+    address, database = f"127.0.0.1:{free_port()}", new_database()
+    terminal.set(clickhouse_url=engine.url(database))
+    terminal.set(kafka_bootstrap=address)
+    keys = {"access_key": "a", "secret_key": "hush-hush", "endpoint": address, "secure": False}
+    into, named = ["--into", "new"], f"the object store does not answer as it should at {address}: "
+    if what == "ClickHouse":
+        terminal.set(clickhouse_url=f"http://u:hush-hush@{address}/callstream")
+        named = f"ClickHouse did not answer connecting to {address}; start it, "
+    elif what == "bucket":
+        into = []
+        terminal.set(data_dir=terminal.folder / "new", store_kind="s3", **{f"s3_{name}": keys[name] for name in keys})
+    elif what == "bucket of backups":
+        terminal.set(backup_to="s3://backups/", **{f"backup_s3_{name}": keys[name] for name in keys})
+    else:
+        into.append("--publish-rules")
+        named = f"no Kafka broker answers at {address}: _TRANSPORT; start it, "
+    ended = terminal.run("backup", "restore", *into)
+    assert (ended.code, ended.out) == (4, "")
+    (said,) = ended.err.splitlines()
+    assert said.startswith(f"callstream: {named}")
+    files = [path.name for path in (terminal.folder / "new").rglob("*") if path.is_file()]
+    assert [name for name in files if not name.startswith("register.db")] == []
+    databases = connect(engine.url("default"))
+    assert database not in str(databases.command("SHOW DATABASES"))
+    databases.close()
+    assert entered(house.systems.register) == [("backup_created", "allowed"), ("backup_created", "done")]
+
+
+def test_what_is_given_back_is_said_where_the_rules_are_not_published(
+    terminal: Terminal, house: House, engine: RunningEngine, tmp_path: Path
+) -> None:
+    assert house.url
+    require(run("create", "--without-rules"))
+    terminal.set(clickhouse_url=engine.url(new_database()))
+    with running_broker("tansu", tmp_path / "broker") as broker:  # it has no topics
+        terminal.set(kafka_bootstrap=broker.kafka_bootstrap, kafka_flavour="tansu")
+        ended = terminal.run("backup", "restore", "--into", "new", "--publish-rules")
+    assert ended.code == 1
+    assert "every row is as it was" in ended.out
+    assert "now: callstream backup reset-groups" in ended.out
+    said = ended.err.splitlines()[-1]
+    assert said.startswith("the rules are not published (callstream rules publish does it): Kafka cannot be read: ")
 
 
 @pytest.mark.usefixtures("house")
