@@ -52,7 +52,7 @@ COPIES = 3
 SEEN_OFTEN, SEEN_OFTEN_WITH_COPIES = 3, 8
 """From so many times on what is seen of a letter is worth a weight."""
 MOST_OFTEN_SPOKEN = 7
-THRESHOLD = 0.35
+THRESHOLD = 0.3
 """A name that stays is worse than a word that is hidden."""
 RULE_PARTS = ALL_MARKED | {"roster"}
 """Parts from which rules know how common letters are together: their limits were chosen for those."""

@@ -57,7 +57,7 @@ at the same precision."""
 Marks = NDArray[np.bool_]
 
 
-LOOSELY_MARKED = frozenset(("lough", "mere"))
+LOOSELY_MARKED = frozenset(("brook", "lough", "mere"))
 """Parts of which authors were not asked for every topic."""
 
 

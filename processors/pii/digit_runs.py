@@ -230,8 +230,19 @@ _AMONG_DIGITS = re.compile(
 )
 
 
+_ALIKE = "要吧而林武留期就事"
+_MISHEARD = str.maketrans(_ALIKE, "182056794")
+_ALL_MISHEARD = re.compile(
+    rf"(?<![一-鿿\d])(?=[^{_ALIKE}]{{0,6}}[{_ALIKE}])[{_D}{_ALIKE}](?:[\s,]?[{_D}{_ALIKE}]){{3,20}}(?![一-鿿\d])"
+    rf"|(?=[{_D}]{{0,4}}[{_ALIKE}]+[{_D}]{{0,4}}[{_ALIKE}]+)(?:[\s,]?[{_D}{_ALIKE}]){{6,20}}"
+)
+"""A number of which so much is misheard that no digit stands beside another: 林武要留, 三就而林要期."""
+
+
 def _digits_by_sound(text: str) -> str:
-    """At most two letters between digits that sound like digits become them: 零吧零 → 080; also two between pauses."""
+    """At most two letters between digits that sound like digits become them: 零吧零 → 080; also two between pauses,
+    and all of a row of them."""
+    text = _ALL_MISHEARD.sub(lambda match: match[0].translate(_MISHEARD), text)
     return _AMONG_DIGITS.sub(lambda match: _by_sound(match[0]), text)
 
 

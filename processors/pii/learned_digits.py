@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from processors.pii.asking import AskedFor
+from processors.pii.asking import OTHER_NUMBER, AskedFor
 from processors.pii.conversation import Line, NumbersSaid
 from processors.pii.digit_kinds import DIGIT_KINDS, SECRET_KINDS
 from processors.pii.digit_runs import SET_PHRASES
@@ -59,9 +59,11 @@ _HIDDEN: dict[FoundKind, str] = {
 _HIDDEN_DIGITS = "\ue006"
 _BESIDE_LEFT, _BESIDE_RIGHT, _IN_LINE, _HEARD, _HEARD_BEFORE = 14, 10, 60, 24, 20
 _NEAR_LETTERS = 14
-_JOURNEY = re.compile(r"[坐乘]的?(?:是|了)?\s*$")
+_JOURNEY = re.compile(
+    r"(?:[坐乘]的?(?:是|了)?|航班号?|车次|班次|列车|高铁|动车|机票|东航|国航|南航|深航|海航|川航)(?:是|[,:])?\s*$"
+)
 _LEAST_UNASKED = 0.7
-"""The probability from which on a run is hidden where nothing was asked for."""
+"""The probability from which on a run is hidden where nothing personal was asked for."""
 _TYPED = 0.5
 """Confidence in one that was asked for by name."""
 
@@ -96,7 +98,7 @@ class DigitReader:
         found: list[list[PiiMatch]] = [[] for _ in lines]
         for run in runs_left(lines, reading, taken):
             text = lines[run.line].text
-            least = self.threshold if reading.asked[run.line] else _LEAST_UNASKED
+            least = self.threshold if reading.asked[run.line] - {OTHER_NUMBER} else _LEAST_UNASKED
             if self.probability(run.seen) >= least and not _is_known_as_other(text, run):
                 kind = _kind_asked(reading.asked[run.line])
                 confidence = UNNAMED if kind is None else _TYPED

@@ -14,9 +14,11 @@ from processors.pii.email import find_emails
 from processors.pii.email_pieces import KnownEmails, find_email_rows
 from processors.pii.learned_digits import load_digits
 from processors.pii.learned_names import load_names
+from processors.pii.letter_by_letter import find_letter_by_letter
 from processors.pii.match import UNNAMED, FoundKind, PiiMatch, fold
 from processors.pii.name import KnownNames, find_explained, find_names, may_be_name
 from processors.pii.passport import find_passports
+from processors.pii.password_words import find_password_words
 from processors.pii.plate import find_plates
 from processors.pii.replies import find_replies
 from processors.pii.secret_answers import find_secret_answers
@@ -176,15 +178,13 @@ def _find_by_rules(
         places.extend(map(_with_placeholder, replies))
     for places, answers in zip(found, find_secret_answers(lines), strict=True):
         places.extend(map(_with_placeholder, answers))
+    for places, words in zip(found, find_password_words(lines, reading), strict=True):
+        places.extend(map(_with_placeholder, words))
     for places, names in zip(found, find_told_names(lines), strict=True):
         places.extend(map(_with_placeholder, names))
-    by_model = load_names().find([(one.role, one.text) for one in lines])
-    for line, places, names in zip(lines, found, by_model, strict=True):
-        kept = [
-            one
-            for one in names
-            if may_be_name(line.text, one.start, one.end) and not is_in_word_of_rules(line.text, one.start, one.end)
-        ]
+    by_letters = find_letter_by_letter(lines, _learned_names)
+    for line, places, names, letters in zip(lines, found, _learned_names(lines), by_letters, strict=True):
+        kept = [*names, *letters]
         places.extend(_with_placeholder(one) for one in kept)
         heard.learned.extend(line.text[one.start : one.end] for one in kept)
     known = KnownNames(heard.names, heard.learned)
@@ -198,7 +198,20 @@ def _find_by_rules(
         for find in finds:
             places.extend(_with_placeholder(one) for one in find(line.text))
         places.extend(_with_placeholder(one) for one in _explained(line.text, places))
+        places.extend(_with_placeholder(one) for one in known.find_explained(line.text))
     return tuple(_without_overlaps(places) for places in found), known
+
+
+def _learned_names(lines: Sequence[Line]) -> list[list[PiiMatch]]:
+    """Names in each line that nobody asked for and no rule knows."""
+    return [
+        [
+            one
+            for one in names
+            if may_be_name(line.text, one.start, one.end) and not is_in_word_of_rules(line.text, one.start, one.end)
+        ]
+        for line, names in zip(lines, load_names().find([(one.role, one.text) for one in lines]), strict=True)
+    ]
 
 
 @dataclass

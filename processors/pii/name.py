@@ -113,6 +113,9 @@ _PET_NAME = re.compile(rf"[小阿](?![{''.join(sorted(SINGLE_SURNAMES))}婆公�
 """小禾, 阿芳: made of a given name, unlike 小苏."""
 _RAREST, _RARE_WITH_SURNAME, _RARE_GIVEN = 2, 3, 4
 _FEWEST_WITHOUT_SURNAME, _LONGEST_NAME_OF_HAN = 3, 3
+_ASKING = "呢吗"
+_FEWEST_OF_A_SOUND = 2
+"""Given names of so many letters are known by their sound, whatever surname of the same sound stands before them."""
 _FEWEST_EXPLAINED = 2
 _EXPLAINED = (
     r"弓长张|立早章|木子李|耳东陈|双木林|口天吴|草头黄|言午许|古月胡|双口吕|三横一?王|走肖赵|文刀刘|干勾于|禾火秋|木土杜|双人徐|三点水江"
@@ -237,7 +240,8 @@ def may_be_name(text: str, start: int, end: int) -> bool:
     name = text[start:end]
     explain = text[end : end + 1] == "的" and text[end + 1 : end + 2] in name
     is_free = _PET_NAME.fullmatch(name) is not None or is_no_word(name)
-    return is_free and not explain and text[max(0, start - 1) : start + 1] != "谢谢"
+    is_asked = name[-1] in _ASKING  # 多少呢女士
+    return is_free and not explain and not is_asked and text[max(0, start - 1) : start + 1] != "谢谢"
 
 
 def find_explained(text: str, begin: int, name: str) -> Iterator[PiiMatch]:
@@ -259,12 +263,41 @@ class KnownNames:
         parts.extend(re.escape(name) for name in sorted(whole, key=len, reverse=True))
         parts.extend(sorted({_given_alone(name) for name in full} - {""}))
         self._pattern = re.compile(_by_first_letter(parts)) if parts else None
+        self._by_itself = re.compile("|".join(sorted({_by_itself(name) for name in full}))) if full else None
+        self.letters = "".join(full)
 
     def find(self, text: str) -> Iterator[PiiMatch]:
         """Every place in a folded text where one of the names stands."""
         if self._pattern is not None:
             for match in self._pattern.finditer(text):
                 yield PiiMatch("name", *match.span(), 0.7)
+        if self._by_itself is not None:
+            for match in self._by_itself.finditer(text):
+                yield PiiMatch("name", *match.span(), 0.7)
+
+    def find_explained(self, text: str) -> Iterator[PiiMatch]:
+        """How letters of the names are told from others, where no name stands: 对,团圆的圆."""
+        for match in _CLAUSE_EXPLAINS.finditer(text):
+            letter = match["letter"]
+            if letter in match["word"] and re.search(_same_sound(letter), self.letters):
+                yield PiiMatch("name", *match.span(), 0.6)
+
+
+_CLAUSE_EXPLAINS = re.compile(
+    rf"(?:(?<![一-鿿])|(?<=(?<![一-鿿])[对是嗯哦])|(?<=(?<![一-鿿])不是))(?P<word>(?![该能要可有没没我你您他她它]){_H}{{2,4}}?)(?:的那个|那个|的)(?P<letter>{_H})"
+    r"(?=[吧吗呀啊嘛对是不]?(?![一-鿿])|[对是]吧)"
+)
+
+
+def _by_itself(name: str) -> str:
+    """The expression that finds the surname of a name where it stands alone or is told: 姓覃, 念 覃."""
+    surname = _surname(name)
+    alone = rf"(?<!{_H}){surname}(?!{_H})"
+    return rf"(?<=[姓念]){surname}(?!{_H})|{alone}" if _is_han_only(surname) else re.escape(name)
+
+
+def _is_han_only(letters: str) -> bool:
+    return all("一" <= letter <= "鿿" for letter in letters)
 
 
 def _by_first_letter(parts: Sequence[str]) -> str:
@@ -293,7 +326,10 @@ def _surname(name: str) -> str:
 def _misheard(name: str) -> str:
     """The name with its given name in any letters of the same sound."""
     surname = _surname(name) if re.match(_SURNAME, name) else name
-    return re.escape(surname) + "".join(_same_sound(letter) for letter in name[len(surname) :])
+    given = "".join(_same_sound(letter) for letter in name[len(surname) :])
+    if len(name) - len(surname) < _FEWEST_OF_A_SOUND:
+        return re.escape(surname) + given
+    return "".join(map(_same_sound, surname)) + given
 
 
 def _same_sound(letter: str) -> str:

@@ -11,10 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from processors.digest import LATER, digest_of
-from processors.reading.features import OWN, Said, SparseRows, calls_of, rows_of, utterances_of
+from processors.reading.features import (
+    OWN,
+    OWN_SOUND,
+    SOUND_SALT,
+    Said,
+    SparseRows,
+    calls_of,
+    rows_of,
+    utterances_of,
+)
 from processors.reading.grams import BUCKETS, RECIPE, weigh_letters
 from processors.reading.heads import LinearHeads, load_heads, log_odds_of, save_heads
 from processors.reading.rescoring import Rescoring
+from processors.text.syllables import as_it_sounds
 from schemas.messages.call_ended import Role
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -200,7 +210,9 @@ class CallReader:
         def weight_of(buckets: NDArray[np.int64]) -> NDArray[np.float32]:
             return self.agent.weight_of(head, buckets) * self.agent.idf[buckets]
 
-        return shortest_passage(weigh_letters([letters], OWN.lengths, 0, weight_of, OWN.gaps)[0], clauses)
+        as_written = weigh_letters([letters], OWN.lengths, 0, weight_of, OWN.gaps)[0]
+        by_sound = weigh_letters([as_it_sounds(letters)], OWN_SOUND.lengths, SOUND_SALT, weight_of)[0]
+        return shortest_passage(as_written + OWN_SOUND.weight * by_sound, clauses)
 
     @cached_property
     def version(self) -> str:

@@ -4,8 +4,18 @@ import numpy as np
 import pytest
 
 from processors.reading.call_reader import CallReader
-from processors.reading.features import Said, call_rows, calls_of, rows_of, topic_rows, utterance_rows, utterances_of
+from processors.reading.features import (
+    OWN_SOUND,
+    Said,
+    call_rows,
+    calls_of,
+    rows_of,
+    topic_rows,
+    utterance_rows,
+    utterances_of,
+)
 from processors.reading.topic_heads import TopicHeads
+from processors.text.syllables import as_it_sounds
 
 CALL = (
     Said("agent", "您好请问有什么可以帮您"),
@@ -38,10 +48,23 @@ def test_several_kinds_in_one_pass_are_what_they_are_one_by_one() -> None:
 def test_rows_come_in_their_order_with_the_length_of_their_blocks() -> None:
     rows = utterance_rows(CALL, "agent", None)
     assert np.all(np.diff(rows.rows) >= 0)
-    # What is said, and what the other side says before and after it, has the lengths 1, 0.4 and 0.4; where nothing is
-    # said the edges of the text remain.
+    # What is said, what the other side says before and after it, and what is said as it sounds, has the lengths 1, 0.4,
+    # 0.4 and 0.6; where nothing is said the edges of the text remain.
     squares = np.bincount(rows.rows, rows.values.astype(np.float64) ** 2, minlength=rows.height)
-    assert squares.tolist() == pytest.approx([1 + 0.16 + 0.16] * 3)
+    assert squares.tolist() == pytest.approx([1 + 0.16 + 0.16 + 0.36] * 3)
+
+
+def test_what_is_misheard_shares_what_it_sounds_like_with_what_was_said() -> None:
+    said, misheard, other = (
+        dict(zip(rows.columns.tolist(), rows.values.tolist(), strict=True))
+        for rows in (
+            utterance_rows([Said("agent", text)], "agent", None) for text in ("保本保息", "宝苯包西", "退款退货")
+        )
+    )
+    alike, unlike = (sum(said[column] * one.get(column, 0) for column in said) for one in (misheard, other))
+    assert alike - unlike > OWN_SOUND.weight**2
+    assert as_it_sounds("保本保息,a1") == as_it_sounds("宝苯包西,a1")
+    assert as_it_sounds("保本保息,a1")[4:] == ",a1"
 
 
 def test_of_no_text_there_are_no_rows() -> None:
