@@ -329,10 +329,13 @@ def calibrated(
 
 
 PRECISIONS = {"select": 0.88, "upset": 0.86, "threat": 0.86}
-AGENT_PRECISIONS = {VIOLATION: 0.86, "notice": 0.9}
-"""The precision at which heads are believed; 0.8 for the others. A suspicion is looked at by a person, who would rather
-see one that is none than miss the two beside it. Of sentences of real agents, nearly all of them harmless, one in 140
-was suspected at 0.8 by heads of 24 parts, one in 340 at 0.86. A notice that is read must also name recording."""
+AGENT_PRECISIONS = {"notice": 0.9}
+"""The precision at which heads are believed; 0.8 for the others. A notice that is read must also name recording."""
+
+SUSPECTED_FROM = 0.55
+"""The probability from which on an utterance is suspected of a violation: the lowest at which no more than 0.3 % of the
+sentences of real agents, nearly all of them harmless, are suspected by reading or rules. On parts that were not learned
+from it costs a few hundredths of precision and gains twice as many of recall (docs/accuracy.md)."""
 
 MEASURED = 0.9
 """In so many of the calls in which something personal is told or changed, reading says that it is."""
@@ -364,15 +367,10 @@ def train(examples: Sequence[Example], processes: int = 1) -> CallReader:
         held_out[role] = [_recalibrated(heads[role], reading) for reading in raw]
     heads["agent"] = with_identity_thresholds(heads["agent"], examples, held_out["agent"])
     call, of_calls = _train_call(examples, groups, held_out)
-    rescorings = []
-    for role, head, precision in (
-        ("agent", VIOLATION, AGENT_PRECISIONS[VIOLATION]),
-        ("customer", UPSET, PRECISIONS[UPSET]),
-    ):
-        rescoring, threshold = fit_rescoring(examples, role, head, held_out[role], of_calls, precision)
-        heads[role] = heads[role].with_threshold(head, threshold)
-        rescorings.append(rescoring)
-    return CallReader(heads["agent"], heads["customer"], call, *rescorings)
+    rescored, _ = fit_rescoring(examples, "agent", VIOLATION, held_out["agent"], of_calls)
+    upset, threshold = fit_rescoring(examples, "customer", UPSET, held_out["customer"], of_calls, PRECISIONS[UPSET])
+    agent = heads["agent"].with_threshold(VIOLATION, SUSPECTED_FROM)
+    return CallReader(agent, heads["customer"].with_threshold(UPSET, threshold), call, rescored, upset)
 
 
 def fit_rescoring(
@@ -381,7 +379,7 @@ def fit_rescoring(
     head: str,
     utterances: Sequence[NDArray[np.float32]],
     calls: NDArray[np.float32],
-    precision: float,
+    precision: float = 0.8,
 ) -> tuple[Rescoring, float]:
     """What the call says of the utterances of one side, and from which probability on a head is believed then.
 

@@ -11,20 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from processors.digest import LATER, digest_of
-from processors.reading.features import (
-    OWN,
-    OWN_SOUND,
-    SOUND_SALT,
-    Said,
-    SparseRows,
-    calls_of,
-    rows_of,
-    utterances_of,
-)
+from processors.reading.features import OWN, Said, SparseRows, calls_of, rows_of, utterances_of
 from processors.reading.grams import BUCKETS, RECIPE, weigh_letters
 from processors.reading.heads import LinearHeads, load_heads, log_odds_of, save_heads
 from processors.reading.rescoring import Rescoring
-from processors.text.syllables import as_it_sounds
 from schemas.messages.call_ended import Role
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -202,7 +192,8 @@ class CallReader:
         return load_encoded(small, folder, device)
 
     def weightiest(self, letters: str, head: str, clauses: Sequence[int] = ()) -> tuple[int, int]:
-        """The passage of an agent's utterance that speaks most for a head, as letters: start, and end exclusive.
+        """The passage of an agent's utterance that speaks most for a head as it is written, as letters: start, and end
+        exclusive.
 
         `clauses` are the letters with which clauses begin (`shortest_passage`).
         """
@@ -210,9 +201,7 @@ class CallReader:
         def weight_of(buckets: NDArray[np.int64]) -> NDArray[np.float32]:
             return self.agent.weight_of(head, buckets) * self.agent.idf[buckets]
 
-        as_written = weigh_letters([letters], OWN.lengths, 0, weight_of, OWN.gaps)[0]
-        by_sound = weigh_letters([as_it_sounds(letters)], OWN_SOUND.lengths, SOUND_SALT, weight_of)[0]
-        return shortest_passage(as_written + OWN_SOUND.weight * by_sound, clauses)
+        return shortest_passage(weigh_letters([letters], OWN.lengths, 0, weight_of, OWN.gaps)[0], clauses)
 
     @cached_property
     def version(self) -> str:

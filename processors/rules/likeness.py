@@ -2,7 +2,7 @@
 
 A sentence is two vectors of length 1: its letters, as n-grams weighed by how rare they are, and what the shipped
 reading heads read in it by itself: the log-odds of the twelve kinds of violation above a floor. The similarity is the
-mean of the two cosines; where the heads read nothing in an example, it is that of the letters alone.
+mean of the two cosines; where the heads read nothing in either of them, it is that of the letters alone.
 `benchmarks/like.py` has compared this with letters alone and with a sentence encoder.
 """
 
@@ -89,7 +89,7 @@ class LikeExamples:
         best: NearestExample | None = None
         for sentence in sentences:
             cosines = self.by_letters(sentence)
-            reads_something = read.any(axis=1)
+            reads_something = read.any(axis=1) & sentence.read.any()
             alike = np.where(reads_something, (cosines + read @ sentence.read) / 2, cosines)
             number = int(alike.argmax())
             if best is None or alike[number] > best.similarity + 1e-6:
