@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import socket
 import stat
 from base64 import b64encode
@@ -203,6 +204,17 @@ class TestKeyRingFiles(KeyMakingContract):
             wrapper.versions("audio")
         with pytest.raises(OperatorError, match="chmod 600"):
             wrapper.make_version("audio")
+
+    def test_a_process_that_may_open_no_more_files_tries_again(self, wrapper: KeyRingFiles, tmp_path: Path) -> None:
+        fresh = KeyRingFileSettings().open(tmp_path, ["audio"])
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+        try:
+            with pytest.raises(RetryableError, match=r"audio\.json, which holds keys, cannot be opened"):
+                fresh.versions("audio")
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        assert fresh.versions("audio") == wrapper.versions("audio")
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="giving a file to somebody else needs root")
     @pytest.mark.parametrize(("mode", "fits"), [(0o440, True), (0o640, True), (0o444, False), (0o460, False)])

@@ -18,7 +18,7 @@ from pydantic import Field
 
 from processors.custody.ports import Purpose
 from schemas.config.settings_part import OptionalPath
-from schemas.errors import OperatorError
+from schemas.errors import OperatorError, RetryableError
 from streams.adapters.key_wrappers.ring import KEY_BYTES, Ring
 from streams.ports import KeyWrapperSettings
 
@@ -174,10 +174,12 @@ def _require_private(path: Path, facts: os.stat_result) -> None:
 
 @contextmanager
 def _failures(path: Path, doing: str) -> Iterator[None]:
-    """Raises `OperatorError` in place of `OSError`."""
+    """Raises `OperatorError` in place of `OSError`, and `RetryableError` where too many files are open."""
     try:
         yield
     except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            raise RetryableError(f"{path}, which holds keys, cannot be opened: {error.strerror}") from None
         if error.errno == errno.ENOSPC:
             raise OperatorError(f"the disk of {path} is full: no key was changed") from None
         raise OperatorError(f"cannot {doing} {path}, which holds keys: {error.strerror}") from None
