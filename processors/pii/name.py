@@ -263,7 +263,10 @@ class KnownNames:
         parts.extend(re.escape(name) for name in sorted(whole, key=len, reverse=True))
         parts.extend(sorted({_given_alone(name) for name in full} - {""}))
         self._pattern = re.compile(_by_first_letter(parts)) if parts else None
-        self._by_itself = re.compile("|".join(sorted({_by_itself(name) for name in full}))) if full else None
+        surnames = sorted({_surname(name) for name in full if re.match(_H, name)})
+        # A surname where it stands alone or is told: 姓覃, 念 覃.
+        alone = rf"(?:(?<=[姓念])|(?<!{_H}))(?:{'|'.join(surnames)})(?!{_H})"
+        self._by_itself = re.compile(alone) if surnames else None
         self.letters = "".join(full)
 
     def find(self, text: str) -> Iterator[PiiMatch]:
@@ -287,17 +290,6 @@ _CLAUSE_EXPLAINS = re.compile(
     rf"(?:(?<![一-鿿])|(?<=(?<![一-鿿])[对是嗯哦])|(?<=(?<![一-鿿])不是))(?P<word>(?![该能要可有没没我你您他她它]){_H}{{2,4}}?)(?:的那个|那个|的)(?P<letter>{_H})"
     r"(?=[吧吗呀啊嘛对是不]?(?![一-鿿])|[对是]吧)"
 )
-
-
-def _by_itself(name: str) -> str:
-    """The expression that finds the surname of a name where it stands alone or is told: 姓覃, 念 覃."""
-    surname = _surname(name)
-    alone = rf"(?<!{_H}){surname}(?!{_H})"
-    return rf"(?<=[姓念]){surname}(?!{_H})|{alone}" if _is_han_only(surname) else re.escape(name)
-
-
-def _is_han_only(letters: str) -> bool:
-    return all("一" <= letter <= "鿿" for letter in letters)
 
 
 def _by_first_letter(parts: Sequence[str]) -> str:

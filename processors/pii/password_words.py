@@ -28,9 +28,7 @@ _TOLD = re.compile(
     r"(?:密码|口令|暗语|暗号|答案)(?:现在|以前|原来|应该|当时|那会儿|我)?(?:设|填|改|写)?[成的了为]?就?[是叫成]"
     rf"{_PAUSE}(?:[我他她你您](?:家|们家)?的?)?(?P<word>{_WORD}){_END}"
 )
-_SET = re.compile(
-    rf"[设改填写答](?:的(?:好像|应该|大概)?是?|成了?|了个?|为){_PAUSE}(?P<word>{_WORD}){_END}|填\s(?P<after>{_WORD}){_END}"
-)
+_SET = re.compile(rf"(?:[设改填写答](?:的(?:好像|应该|大概)?是?|成了?|了个?|为){_PAUSE}|填\s)(?P<word>{_WORD}){_END}")
 _COUNTED = re.compile(rf"(?:(?<![一-鿿])|[是叫])(?P<word>[一-鿿]{{2,8}}?){_PAUSE}(?:就?这)?[两俩三四五六七八]个字")
 """虎口拔牙四个字."""
 _PLUS = re.compile(
@@ -56,17 +54,14 @@ _NO_PASSWORD = re.compile(
 def find_password_words(lines: Sequence[Line], reading: NumbersSaid) -> list[list[PiiMatch]]:
     """Words in each line that a password consists of: as they are spelled or set, and wherever else they are said near
     it."""
-    found: list[list[PiiMatch]] = [[] for _ in lines]
     near = _near_a_password(lines, reading)
-    words: set[str] = set()
-    for number in near:
-        for start, end in _words(lines[number].text):
-            found[number].append(PiiMatch("password", start, end, _CERTAINTY))
-            words.add(lines[number].text[start:end])
-    for number in near:
-        for word in words:
-            again = re.finditer(re.escape(word), lines[number].text)
-            found[number].extend(PiiMatch("password", *one.span(), _CERTAINTY) for one in again)
+    words = {word for number in near for word in _words(lines[number].text)}
+    found: list[list[PiiMatch]] = [[] for _ in lines]
+    if words:
+        said = re.compile("|".join(map(re.escape, sorted(words, key=lambda word: (-len(word), word)))))
+        for number in near:
+            matches = said.finditer(lines[number].text)
+            found[number] = [PiiMatch("password", *match.span(), _CERTAINTY) for match in matches]
     return found
 
 
@@ -82,12 +77,11 @@ def _near_a_password(lines: Sequence[Line], reading: NumbersSaid) -> list[int]:
     return sorted({near for one in about for near in range(max(0, one - _NEAR), min(len(lines), one + _NEAR + 1))})
 
 
-def _words(text: str) -> Iterator[tuple[int, int]]:
+def _words(text: str) -> Iterator[str]:
     for pattern in (_SPELLED, _TOLD, _SET, _COUNTED, _PLUS, _PET):
         for match in pattern.finditer(text):
-            group = match.lastgroup or "word"
-            if _is_password(match[group], spelled=pattern is _SPELLED):
-                yield match.span(group)
+            if _is_password(match["word"], spelled=pattern is _SPELLED):
+                yield match["word"]
 
 
 def _is_password(word: str, *, spelled: bool) -> bool:

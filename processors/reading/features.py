@@ -31,7 +31,6 @@ class Block:
 
 OWN, BEFORE, AFTER = Block((1, 2, 3, 4), 1.0, gaps=(1, 2)), Block((1, 2, 3), 0.4), Block((1, 2, 3), 0.4)
 OWN_SOUND = Block((2, 3, 4), 0.6)
-SOUND_SALT = 3
 UTTERANCE_BLOCKS = (OWN, BEFORE, AFTER, OWN_SOUND)
 """What is said, what the other side said last before it, what it says next, and what is said as it sounds: recognisers
 write other characters of the same syllables."""
@@ -84,9 +83,7 @@ def utterances_of(call: Sequence[Said], role: Role, idf: NDArray[np.float32] | N
     own = [said.letters for said in call if said.role == role]
     before = heard_by(role, call)
     after = heard_by(role, call[::-1])[::-1]
-    return RowTexts(
-        UTTERANCE_BLOCKS, (own, before, after, [as_it_sounds(text) for text in own]), (0, 1, 2, SOUND_SALT), idf
-    )
+    return RowTexts(UTTERANCE_BLOCKS, (own, before, after, [as_it_sounds(text) for text in own]), (0, 1, 2, 3), idf)
 
 
 def heard_by(role: Role, call: Sequence[Said]) -> list[str]:

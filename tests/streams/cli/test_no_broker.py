@@ -45,6 +45,12 @@ ENDS_WITHIN_S = 15
 
 
 @pytest.fixture
+def asked_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a test need not wait as long as an operator does."""
+    monkeypatch.setattr("streams.adapters.kafka.client.ASK_WITHIN_S", 1.0)
+
+
+@pytest.fixture
 def address(terminal: Terminal) -> str:
     """Where nobody listens."""
     address = f"127.0.0.1:{free_port()}"
@@ -81,17 +87,15 @@ def test_a_command_ends_within_a_quarter_of_a_minute(terminal: Terminal, address
         pytest.param(f"cdr import {CALL_LIST} --mapping freeswitch_csv --tenant acme", {}, id="cdr import"),
     ],
 )
-def test_each_command_names_the_address(
-    terminal: Terminal, address: str, monkeypatch: pytest.MonkeyPatch, command: str, files: dict[str, str]
-) -> None:
-    monkeypatch.setattr("streams.adapters.kafka.client.ASK_WITHIN_S", 1.0)
+@pytest.mark.usefixtures("asked_briefly")
+def test_each_command_names_the_address(terminal: Terminal, address: str, command: str, files: dict[str, str]) -> None:
     for name, text in files.items():
         terminal.file(name, text)
     require_named(terminal.run(*command.split()), address)
 
 
-def test_a_record_stays_in_quarantine(terminal: Terminal, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streams.adapters.kafka.client.ASK_WITHIN_S", 1.0)
+@pytest.mark.usefixtures("asked_briefly")
+def test_a_record_stays_in_quarantine(terminal: Terminal, address: str) -> None:
     held = Quarantine.of_stage(load_settings().settings.data_dir, "listen")
     held.folder.mkdir(parents=True)
     suspect = Suspect("listen", "calls.ended.v1", 4, 17, "acme/c-1", 2, "given_up", SystemClock().now().isoformat())
@@ -102,14 +106,13 @@ def test_a_record_stays_in_quarantine(terminal: Terminal, address: str, monkeypa
 
 @pytest.mark.embedded
 @pytest.mark.parametrize("command", ["show", "retry", "retry --dry-run", "discard --reason corrected"])
+@pytest.mark.usefixtures("asked_briefly")
 def test_no_letter_is_said_to_be_handled(
     terminal: Terminal,
     address: str,
-    monkeypatch: pytest.MonkeyPatch,
     new_database: Callable[[], str],
     command: str,
 ) -> None:
-    monkeypatch.setattr("streams.adapters.kafka.client.ASK_WITHIN_S", 1.0)
     url = new_database()
     terminal.set(clickhouse_url=url)
     register = Register.of(load_settings().settings)
@@ -126,14 +129,13 @@ def test_no_letter_is_said_to_be_handled(
 
 @pytest.mark.parametrize("command", ["check data --repair all", "custody prove --no-erase"])
 @pytest.mark.embedded
+@pytest.mark.usefixtures("asked_briefly")
 def test_nothing_is_done_before_a_broker_answers(
     terminal: Terminal,
     address: str,
-    monkeypatch: pytest.MonkeyPatch,
     new_database: Callable[[], str],
     command: str,
 ) -> None:
-    monkeypatch.setattr("streams.adapters.kafka.client.ASK_WITHIN_S", 1.0)
     terminal.set(clickhouse_url=new_database())
     settings = load_settings().settings
     register = Register.of(settings)
@@ -147,10 +149,10 @@ def test_nothing_is_done_before_a_broker_answers(
 
 
 @pytest.mark.parametrize("what", ["recording", "transcript"])
+@pytest.mark.usefixtures("asked_briefly")
 def test_nothing_of_a_call_is_stored_where_nobody_could_be_told_of_it(
-    terminal: Terminal, address: str, monkeypatch: pytest.MonkeyPatch, what: str
+    terminal: Terminal, address: str, what: str
 ) -> None:
-    monkeypatch.setattr("streams.adapters.kafka.client.ASK_WITHIN_S", 1.0)
     settings = load_settings().settings
     migrate_register(Register.of(settings))
     prepare_keys(settings)
