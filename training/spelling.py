@@ -31,7 +31,7 @@ times."""
 _LETTERS = re.compile("[\u4e00-\u9fff]+")
 
 
-LATER = frozenset(("brook", "coomb", "dell", "lough", "mere", "weir"))
+LATER = frozenset(("brook", "coomb", "copse", "crag", "dell", "lough", "mere", "spit", "strand", "weir"))
 """Parts that were written since: what puts characters right stays as it was measured."""
 
 

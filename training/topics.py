@@ -57,7 +57,7 @@ at the same precision."""
 Marks = NDArray[np.bool_]
 
 
-NOT_LEARNED = frozenset(("brook", "coomb", "dell", "lough", "mere", "weir"))
+NOT_LEARNED = frozenset(("brook", "coomb", "copse", "crag", "dell", "lough", "mere", "spit", "strand", "weir"))
 """Parts of which authors were not asked for every topic, or that were written since: what tells topics stays as it was
 measured."""
 

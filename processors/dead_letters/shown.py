@@ -7,13 +7,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from schemas.messages.message import Message
+from schemas.messages.message import UNKNOWN_FIELD, Message
 from schemas.messages.topics import TOPICS, AnyTopic
 
 MOST_LINES = 400
 """Of a message; what comes behind is counted."""
-
-UNKNOWN_FIELD = "<unknown field>"
 
 SHOWN_FIELDS = frozenset(
     {

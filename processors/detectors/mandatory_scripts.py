@@ -3,6 +3,7 @@
 Where no rule finds the recording notice, it may have been given in other words: then reading finds it.
 """
 
+import re
 from functools import cache
 
 from processors.detectors.base.contract import DetectorContext
@@ -18,6 +19,8 @@ from processors.text.syllables import syllables
 NOTICE_WITHIN_MS = 60_000
 """A notice that begins later is none (R15)."""
 
+_NO_NOTICE = re.compile("录音[机笔带棚]|[您你](?:可以|要|想|自己).{0,2}录")
+"""A thing that records, or a customer who does: 您可以录音的."""
 _NOTICE = "notice"
 _RECORD = "录"
 _SOUNDS_LIKE_RECORD = ("lu", "lv")
@@ -32,7 +35,12 @@ def _letters_for_record() -> frozenset[str]:
 def _names_recording(text: NormalizedText) -> bool:
     """Whether the agent speaks of recording, and does not only deny it, ask for it or quote it: heads know letters and
     not what is meant by them."""
-    places = [place for place, letter in enumerate(text.letters) if letter in _letters_for_record()]
+    others = [range(*match.span()) for match in _NO_NOTICE.finditer(text.letters)]
+    places = [
+        place
+        for place, letter in enumerate(text.letters)
+        if letter in _letters_for_record() and not any(place in other for other in others)
+    ]
     return any(
         text.letters[place] != _RECORD
         or stance(text.before(place, CONTEXT_LETTERS), text.after(place + 1, CONTEXT_LETTERS)) == "claimed"

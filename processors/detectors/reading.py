@@ -132,7 +132,8 @@ class Reading:
         read = context.readings.get(id(reader))
         if read is None:
             passages = context.spoken.passages
-            reading = reader.read([Said(one.role, one.utterance.normalized.letters) for one in passages])
+            said = [Said(one.role, one.utterance.normalized.letters) for one in passages]
+            reading = reader.read(said, heard=context.transcript.audio is not None)
             read = context.readings[id(reader)] = ReadCall(reader, passages, reading)
         found: ReadCall = read
         return found
@@ -147,7 +148,8 @@ class Reading:
 class ReadingDetector:
     """`reading_select`, `reading_upset` and `reading_threat` are probabilities, 0–1: that somebody should listen to the
     call, that the customer is upset by the words, that a complaint to others is announced. `reading_selects` tells
-    whether the first of them reaches the threshold from which on its head is believed. `reading_suspicions` counts the
+    whether the first of them reaches the threshold from which on its head is believed; it is raised in calls that were
+    heard here, for what is misheard takes away from what speaks for it. `reading_suspicions` counts the
     agent's utterances that are suspected of a violation. `reading_identity_verified` tells whether the agent asks who
     is calling before something personal is told or changed (`not_applicable` where nothing is).
 

@@ -27,6 +27,7 @@ from processors.text.speech_rate import characters_per_minute
 from schemas.messages.call_ended import CallEnded, Role
 from schemas.messages.outcome import Outcome
 from schemas.messages.pii import PiiKind
+from schemas.messages.said_text import said_text
 from schemas.messages.sound import CallSound, ChannelMeasures
 from schemas.messages.transcript import AudioFacts, EngineIdentity, Interval, Rejected, Segment, Transcript, Word
 
@@ -299,7 +300,7 @@ def _recognize(
     believed: list[tuple[int, RecognizedSpeech]] = []
     rejected: list[tuple[int, RejectedText]] = []
     for (who, _), speech in zip(clips, recognition.speech, strict=True):
-        kept, not_believed = sift(speech)
+        kept, not_believed = sift(_said(speech))
         for piece in not_believed:
             rejected.append((who, replace(piece, text="".join(to_script([piece.text], script, language)))))
         if kept is not None:
@@ -314,6 +315,14 @@ def _clips(speakers: Sequence[_Speaker]) -> Iterator[tuple[int, SpeechClip]]:
         channel = speaker.channel
         for turn in speaker.turns:
             yield position, SpeechClip(channel.index, turn[0].start_ms, turn[-1].end_ms, channel.sound)
+
+
+def _said(speech: RecognizedSpeech) -> RecognizedSpeech:
+    """Without characters that nobody says: a speech service may write any, and numbers must not hide behind them."""
+    if not speech.words:
+        return replace(speech, text=said_text(speech.text))
+    words = tuple(replace(word, text=text) for word in speech.words if (text := said_text(word.text)))
+    return replace(speech, text="".join(word.text for word in words), words=words)
 
 
 def _in_script(speech: RecognizedSpeech, script: ChineseScript, language: str) -> RecognizedSpeech:

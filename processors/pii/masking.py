@@ -22,6 +22,7 @@ from processors.pii.password_words import find_password_words
 from processors.pii.plate import find_plates
 from processors.pii.replies import find_replies
 from processors.pii.secret_answers import find_secret_answers
+from processors.pii.secret_pieces import find_secret_pieces
 from processors.pii.spelled import KnownSpelled, find_spelled, find_spelled_out
 from processors.pii.told_names import find_told_names
 from processors.pii.words_of_rules import is_in_word_of_rules
@@ -180,6 +181,8 @@ def _find_by_rules(
         places.extend(map(_with_placeholder, answers))
     for places, words in zip(found, find_password_words(lines, reading), strict=True):
         places.extend(map(_with_placeholder, words))
+    for places, pieces in zip(found, find_secret_pieces(lines, reading), strict=True):
+        places.extend(map(_with_placeholder, pieces))
     for places, names in zip(found, find_told_names(lines), strict=True):
         places.extend(map(_with_placeholder, names))
     by_letters = find_letter_by_letter(lines, _learned_names)

@@ -12,7 +12,7 @@ _NEAR = 3
 """So many lines before and after one in which a password is named or expected are about it."""
 
 _ABOUT_PASSWORDS = re.compile(
-    r"[密蜜]码|口令|暗[语号]|密保|提示(?:语|问题)|(?:安全|儿童|家长|手机)锁|wi-?fi|无线网|登[录陆网]"
+    r"[密蜜]码|口令|暗[语号]|密保|(?:安全|验证)问题|提示(?:语|问题)|(?:安全|儿童|家长|手机)锁|wi-?fi|无线网|登[录陆网]"
     r"|拼音(?:的?第一个|的?首|的?打头|开头)"
 )
 _WORD = r"[一-鿿]{2,7}?"
@@ -42,6 +42,14 @@ _PET = re.compile(
     rf"(?=嘛|{_PAUSE}(?:然后|加|的?拼音|大写|小写|[两三四]个字|[a-z]))"
 )
 """我家狗叫豆包嘛."""
+_EITHER = re.compile(
+    rf"(?:[写填设][的了]?(?:是)?){_PAUSE}(?P<word>[一-鿿]{{2,4}}?){_PAUSE}还是{_PAUSE}(?P<other>[一-鿿]{{2,4}}?)(?=来着|{_PAUSE}(?:[,。]|$))"
+)
+"""我应该写的墨绿还是翠绿来着."""
+_TO_BE_SAID = re.compile(
+    r"(?:口令|暗[语号])[^。?]{0,24}(?:说出来?|报出|对上|得说|要说|说的?是)[,\s]?(?P<word>[一-鿿]{2,8}?)(?=[,。]|$|[你您]?才)"
+)
+"""必须说出白菜炖豆腐,你才给."""
 _FEWEST_OF_A_SENTENCE = 4
 _PERSONS = str.maketrans("我你", "〇〇")
 _NO_PASSWORD = re.compile(
@@ -78,10 +86,10 @@ def _near_a_password(lines: Sequence[Line], reading: NumbersSaid) -> list[int]:
 
 
 def _words(text: str) -> Iterator[str]:
-    for pattern in (_SPELLED, _TOLD, _SET, _COUNTED, _PLUS, _PET):
+    for pattern in (_SPELLED, _TOLD, _SET, _COUNTED, _PLUS, _PET, _EITHER, _TO_BE_SAID):
         for match in pattern.finditer(text):
-            if _is_password(match["word"], spelled=pattern is _SPELLED):
-                yield match["word"]
+            words = match.groupdict().values()
+            yield from (word for word in words if _is_password(word, spelled=pattern is _SPELLED))
 
 
 def _is_password(word: str, *, spelled: bool) -> bool:

@@ -352,7 +352,8 @@ def _is_other(text: str, run: _Run, *, personal: bool) -> bool:
         or (run.tokens < _LONGER_THAN_AMOUNTS and AMOUNT_BEFORE.search(text, max(0, run.start - 10), run.start))
     ):
         return True
-    if run.is_digits and (is_service_number(run.spelled) or _are_hotlines(run.spelled)):
+    wanted = run.spelled[1:] if text[run.start] == "要" else run.spelled  # 我要12315投诉: there it is a verb
+    if run.is_digits and any(is_service_number(one) or _are_hotlines(one) for one in (run.spelled, wanted)):
         return True
     if _OTHER_AFTER.match(text, run.end):
         return True

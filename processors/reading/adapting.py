@@ -45,7 +45,7 @@ _LARGEST = 2**15 - 1
 @dataclass(frozen=True)
 class LabelledCall:
     """A call with what inspectors say of it; None where they say nothing. `violations` are of the agent's utterances,
-    in their order. `moment` orders calls by time."""
+    in their order. `moment` orders calls by time. `heard`: a recogniser of the house wrote its text."""
 
     call_id: str
     agent_id: str
@@ -53,6 +53,7 @@ class LabelledCall:
     said: tuple[Said, ...]
     worth_hearing: bool | None
     violations: tuple[bool | None, ...]
+    heard: bool = False
 
     @property
     def is_labelled(self) -> bool:
@@ -169,7 +170,8 @@ def adapt(reader: CallReader, calls: Sequence[LabelledCall]) -> Adapted:
         else:
             reader = replace(reader, rescoring=None)
     agent = _with_threshold(agent, VIOLATION, spoken, violation_held_out, violation)
-    adapted = replace(reader, agent=agent, call=call_heads)
+    offset = reader.heard_offset if select.penalty is None else None  # these calls are what the house hears
+    adapted = replace(reader, agent=agent, call=call_heads, heard_offset=offset)
     return Adapted(adapted, (select_report, violation_report))
 
 
@@ -355,7 +357,7 @@ def read_labels(reader: CallReader, calls: Sequence[LabelledCall]) -> Mapping[st
     select: list[tuple[bool, float]] = []
     violation: list[tuple[bool, float]] = []
     for call in calls:
-        reading = reader.read(call.said)
+        reading = reader.read(call.said, heard=call.heard)
         if call.worth_hearing is not None:
             select.append((call.worth_hearing, reading.probabilities[WORTH_HEARING]))
         of_agent = [one for one in reading.utterances if one is not None and one.role == "agent"]

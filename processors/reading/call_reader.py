@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from processors.digest import LATER, digest_of
 from processors.reading.features import OWN, Said, SparseRows, calls_of, rows_of, utterances_of
 from processors.reading.grams import BUCKETS, RECIPE, weigh_letters
-from processors.reading.heads import LinearHeads, load_heads, log_odds_of, save_heads
+from processors.reading.heads import LinearHeads, find_fact, load_heads, log_odds_of, save_heads
 from processors.reading.rescoring import Rescoring
 from schemas.messages.call_ended import Role
 
@@ -72,6 +72,9 @@ SCRAP = 3
 clauses are shown rather than letters; and how many letters of a clause are shown, or left out, if any."""
 
 RESCORING_FILE, UPSET_RESCORING_FILE = "rescoring.npz", "upset_rescoring.npz"
+HEARD_OFFSET = "heard_offset"
+"""The name under which `call.npz` has what is added for calls that were heard."""
+
 ENCODER_FILE, ENCODER_FOLDER = "encoder.json", "encoder"
 """Where a folder has them, an encoder reads beside these heads (`processors.reading.encoded_reader`)."""
 
@@ -135,9 +138,14 @@ class CallReader:
     call: LinearHeads
     rescoring: Rescoring | None = None
     upset_rescoring: Rescoring | None = field(default=None, metadata=LATER)
+    heard_offset: float | None = field(default=None, metadata=LATER)
+    """What is added to the logarithm of the odds that a call is worth hearing where a recogniser wrote its text: what
+    is misheard takes away from what speaks for it."""
 
-    def read(self, said: Sequence[Said]) -> CallReading:
-        """`said` in the order in which it was said; what is said by nobody known is passed over."""
+    def read(self, said: Sequence[Said], *, heard: bool = False) -> CallReading:
+        """`said` in the order in which it was said; what is said by nobody known is passed over. `heard`: a recogniser
+        of the house wrote it.
+        """
         agent, customer, row = rows_of(
             [
                 utterances_of(said, "agent", self.agent.idf),
@@ -153,6 +161,9 @@ class CallReader:
         of_call = self.call.probabilities(row)[0]
         _rescore(self.rescoring, by_role["agent"], self.agent.names.index(VIOLATION), of_call)
         _rescore(self.upset_rescoring, by_role["customer"], self.customer.names.index(UPSET), of_call)
+        if heard and self.heard_offset is not None:
+            place = self.call.names.index(WORTH_HEARING)
+            of_call[place] = 1 / (1 + np.exp(-(log_odds_of(of_call[place]) + self.heard_offset)))
         names: dict[Role, tuple[str, ...]] = {"agent": self.agent.names, "customer": self.customer.names}
         next_of = {role: iter(readings.tolist()) for role, readings in by_role.items()}
         utterances = tuple(
@@ -167,8 +178,10 @@ class CallReader:
         """Write the files of weights, in place of those that stand there."""
         (folder / ENCODER_FILE).unlink(missing_ok=True)
         rmtree(folder / ENCODER_FOLDER, ignore_errors=True)
-        for name, heads in (("agent", self.agent), ("customer", self.customer), ("call", self.call)):
+        for name, heads in (("agent", self.agent), ("customer", self.customer)):
             save_heads(heads, folder / f"{name}.npz")
+        facts = {} if self.heard_offset is None else {HEARD_OFFSET: self.heard_offset}
+        save_heads(self.call, folder / "call.npz", **facts)
         for name, rescoring in ((RESCORING_FILE, self.rescoring), (UPSET_RESCORING_FILE, self.upset_rescoring)):
             (folder / name).unlink(missing_ok=True)
             if rescoring is not None:
@@ -184,6 +197,7 @@ class CallReader:
             load_heads(folder / "call.npz", CALL_HEADS, CALL_COLUMNS),
             Rescoring.load(folder / RESCORING_FILE, len(CALL_HEADS)),
             Rescoring.load(folder / UPSET_RESCORING_FILE, len(CALL_HEADS)),
+            find_fact(folder / "call.npz", HEARD_OFFSET),
         )
         if not (folder / ENCODER_FILE).is_file():
             return small

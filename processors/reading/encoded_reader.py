@@ -230,8 +230,8 @@ class EncodedReader(CallReader):
         """The same heads without the encoder."""
         return CallReader(**{each.name: getattr(self, each.name) for each in fields(CallReader)})
 
-    def read(self, said: Sequence[Said]) -> CallReading:
-        reading = self.small.read(said)
+    def read(self, said: Sequence[Said], *, heard: bool = False) -> CallReading:
+        reading = self.small.read(said, heard=heard and self.fusion.select is None)
         encoded = encode(self.encoder, said)
         utterances, of_call = reading.utterances, dict(reading.probabilities)
         if self.fusion.violation is not None:

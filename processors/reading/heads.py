@@ -114,9 +114,18 @@ def save_heads(heads: LinearHeads, file: Path, **facts: float) -> None:
 
 def load_fact(file: Path, name: str) -> float:
     """What was saved beside the heads of a file under that name. Raises `ReadingWeightsError`."""
+    fact = find_fact(file, name)
+    if fact is None:
+        raise ReadingWeightsError(f"{file} cannot be read as weights of reading heads")
+    return fact
+
+
+def find_fact(file: Path, name: str) -> float | None:
+    """The same; null where nothing was saved under that name. Raises `ReadingWeightsError`."""
     try:
-        return float(json.loads(str((read_arrays(file) or {})["about"]))[name])
-    except (ValueError, KeyError, TypeError):
+        fact = json.loads(str((read_arrays(file) or {})["about"])).get(name)
+        return None if fact is None else float(fact)
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise ReadingWeightsError(f"{file} cannot be read as weights of reading heads") from None
 
 

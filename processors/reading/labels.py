@@ -50,6 +50,8 @@ class StoredCall:
     ended_at: datetime
     segments: tuple[Segment, ...]
     verdicts: tuple[Verdict, ...]
+    heard: bool = False
+    """A recogniser of the house wrote its text."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,10 @@ def label_calls(calls: Iterable[StoredCall], *, also_unlabelled: bool = False) -
             if one.role == "agent"
         )
         found.append(
-            _labelled(call.call_id, call.agent_id, call.ended_at.timestamp(), passages, worth_hearing, violations)
+            replace(
+                _labelled(call.call_id, call.agent_id, call.ended_at.timestamp(), passages, worth_hearing, violations),
+                heard=call.heard,
+            )
         )
     return Labelled(tuple(one for one in found if also_unlabelled or one.is_labelled), not_read, not_placed)
 

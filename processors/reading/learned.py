@@ -263,8 +263,10 @@ class HeadComparison:
 
     @property
     def is_worse(self) -> bool:
-        """Whether the second is lower in F1 or in average precision. Ties are none."""
-        return self.f1.value < 0 or self.average_precision.value < 0
+        """Whether the second is lower in F1, or certainly in average precision: there the whole interval is below 0, or
+        F1 says nothing. Ties are none."""
+        is_lower = self.average_precision.value < 0
+        return self.f1.value < 0 or (is_lower and (self.average_precision.high < 0 or self.f1.value == 0))
 
 
 def compare(one: CallReader, other: CallReader, calls: Sequence[LabelledCall]) -> tuple[HeadComparison, ...]:

@@ -312,6 +312,10 @@ class Rulebooks:
         found = self._books.get((owner, language, industry)) or self._books.get((owner, language, GENERAL))
         return found if found is not None and found.packs else None
 
+    def industries(self, tenant: str) -> tuple[str, ...]:
+        """For which industries there are packs of their own, in any language, the tenant's among them."""
+        return tuple(sorted({pack.industry for pack in self._packs_of(tenant)} - {GENERAL}))
+
     def of(self, context: CallContext) -> Rulebook | None:
         """The rules for a call. None: there are none in the language that was heard."""
         transcript = context.transcript

@@ -60,6 +60,11 @@ def what_belongs_there(model: type[BaseModel], problem: str) -> str | None:
     return _in_words(kind, _field(model, [] if path in ("", "message") else path.split(".")))
 
 
+def fields_known_at(model: type[BaseModel], path: Sequence[str]) -> frozenset[str]:
+    """The names of the fields at that place of the model; none where it holds no object."""
+    return frozenset(_field(model, path).get("properties", {}))
+
+
 def _in_words(kind: str, field: Mapping[str, Any]) -> str | None:
     if kind == "literal_error" and (allowed := field.get("enum", [field["const"]] if "const" in field else [])):
         return _either([str(value) for value in allowed])

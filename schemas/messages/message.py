@@ -22,6 +22,9 @@ from schemas.errors import InvalidMessageError
 MAX_PROBLEMS = 20
 """As many problems of one message are named; a dead letter must stay small however wrong the message was."""
 
+UNKNOWN_FIELD = "<unknown field>"
+"""Stands for the name of a field that the schema does not know: it could be a phone number."""
+
 
 def _to_utc(value: datetime) -> datetime:
     """In UTC, within the years that every date type of ClickHouse can hold."""
@@ -137,9 +140,7 @@ def is_by_another(detail: ErrorDetails, details: Sequence[ErrorDetails]) -> bool
 def _problem(model: type[BaseModel], detail: ErrorDetails) -> str:
     """`field.path: kind_of_error`, where a name that the schema does not know is replaced."""
     known = _field_names(model)
-    path = ".".join(
-        str(part) if isinstance(part, int) or part in known else "<unknown field>" for part in detail["loc"]
-    )
+    path = ".".join(str(part) if isinstance(part, int) or part in known else UNKNOWN_FIELD for part in detail["loc"])
     return f"{path or 'message'}: {detail['type']}"
 
 

@@ -3,11 +3,12 @@
 from datetime import timedelta
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from schemas.messages.call_ended import LONGEST_CALL, CallFacts, Role
 from schemas.messages.message import Message, Record, ShortText
+from schemas.messages.said_text import said_text
 
 MAX_UTTERANCES = 5_000
 MAX_UTTERANCE_LETTERS = 1_000
@@ -19,13 +20,20 @@ _LONGEST_CALL_MS = LONGEST_CALL // timedelta(milliseconds=1)
 Milliseconds = Annotated[int, Field(ge=0, le=_LONGEST_CALL_MS)]
 
 
+def _said(value: object) -> object:
+    """Whoever masks or prints a text never meets what nobody says; one that holds nothing else is empty."""
+    return said_text(value) if isinstance(value, str) else value
+
+
 class ReceivedUtterance(Record):
     """What one speaker says in one go, in clear. Times are milliseconds from the start of the call; both or neither."""
 
     role: Role
-    text: Annotated[str, StringConstraints(min_length=1, max_length=MAX_UTTERANCE_LETTERS, strip_whitespace=True)] = (
-        Field(repr=False)
-    )
+    text: Annotated[
+        str,
+        StringConstraints(min_length=1, max_length=MAX_UTTERANCE_LETTERS, strip_whitespace=True),
+        BeforeValidator(_said),
+    ] = Field(repr=False)
     start_ms: Milliseconds | None = None
     end_ms: Milliseconds | None = Field(default=None, description="exclusive; not before start_ms")
 

@@ -64,7 +64,7 @@ def analyze_file(
 
     from processors.listening.pipeline import listen
     from streams.adapters.decoder.process import DecoderProcess
-    from streams.analysis import build_emotion, build_engine, build_judge, listen_settings
+    from streams.analysis import build_emotion, build_engine, listen_settings
     from streams.stages.capture import call_of_file, read_facts
 
     with DecoderProcess() as decoder:
@@ -74,7 +74,7 @@ def analyze_file(
         engine = build_engine(settings)
         emotion = build_emotion(settings, engine)
         transcript = listen(call, data, engine, how, clock.now(), time.monotonic, emotion, decoder.decode)
-    return transcript, build_judge(settings).judge(transcript, clock.now())
+    return transcript, _judged(transcript, settings, clock)
 
 
 def analyze_transcript(
@@ -85,12 +85,21 @@ def analyze_transcript(
     Raises `InvalidCallError`.
     """
     from processors.receiving.pipeline import transcript_of
-    from streams.analysis import build_judge, receive_settings
+    from streams.analysis import receive_settings
     from streams.stages.capture import read_facts, transcript_of_file
 
     received = transcript_of_file(file, read_facts(meta) if meta else {}, usual_call_id="transcript")
     transcript = transcript_of(received, receive_settings(settings), clock.now())
-    return transcript, build_judge(settings).judge(transcript, clock.now())
+    return transcript, _judged(transcript, settings, clock)
+
+
+def _judged(transcript: "Transcript", settings: Settings, clock: "Clock") -> "CallAnalysis":
+    from streams.analysis import build_judge
+    from streams.cli.console.without_rules import note_industry_without_rules
+
+    judge = build_judge(settings)
+    note_industry_without_rules(judge.rulebooks, transcript.call)
+    return judge.judge(transcript, clock.now())
 
 
 def _lines(transcript: "Transcript", analysis: "CallAnalysis") -> Iterator[str]:

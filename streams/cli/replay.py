@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -69,7 +69,7 @@ def replay(
 
     Live traffic goes first: results wait in a topic of their own until there is room, and this command pauses while
     the live stages are behind. No alerts are raised without --alerts. A replay that was stopped or killed goes on where
-    it was with --resume.
+    it was with --resume. A call that cannot be judged is named and stays as it is; the others are judged.
     """
     from streams.runtime.replay_progress import ReplayProgress
 
@@ -154,7 +154,7 @@ def _run(
     from streams.adapters.object_store.from_settings import object_store_from
     from streams.adapters.register.register import Register
     from streams.runtime.processes import in_processes, in_this_process
-    from streams.stages.replay import Change, Replay, ReplayReport, Unreadable, step_aside
+    from streams.stages.replay import Change, Replay, ReplayReport, Unjudged, Unreadable, step_aside
     from streams.wiring import require_register, require_sealed_transcripts, transcript_store_from
 
     store = object_store_from(settings)
@@ -168,6 +168,7 @@ def _run(
         reached.counts,
         (Change(*one) for one in reached.changes),  # type: ignore[arg-type] # written as such
         (Unreadable(*one) for one in reached.unreadable),
+        (Unjudged(*one) for one in reached.unjudged),
     )
     step_aside()
     build = BatchJudgeBuilder(settings, plan.packs, alerts=plan.alerts)
@@ -264,6 +265,8 @@ def _print(report: "ReplayReport", dry_run: bool, as_json: bool) -> None:
             "transcripts": report.transcripts,
             "unreadable": report.unreadable,
             "unreadable_objects": [asdict(one) for one in report.named_unreadable],
+            "unjudged": report.unjudged,
+            "unjudged_calls": [asdict(one) for one in report.named_unjudged],
             "judged": report.judged,
             "changed": report.changed,
             "moves": dict(report.moves),
@@ -283,9 +286,24 @@ def _print(report: "ReplayReport", dry_run: bool, as_json: bool) -> None:
         typer.echo(f"  {named.tenant_id}/{named.call_id}: {named.before} → {named.after}")
     if len(report.changes) > NAMED_CHANGES:
         typer.echo(f"  and {len(report.changes) - NAMED_CHANGES} more; --json lists them all")
-    if report.unreadable:
-        typer.echo(f"{report.unreadable} objects among the transcripts could not be read:")
-        for one in report.named_unreadable[:NAMED_CHANGES]:
-            typer.echo(f"  {one.key}: {one.reason}")
-        if report.unreadable > NAMED_CHANGES:
-            typer.echo(f"  and {report.unreadable - NAMED_CHANGES} more; --json lists them")
+    _print_left_out(
+        f"{report.unreadable} objects among the transcripts could not be read:",
+        report.unreadable,
+        [f"{one.key}: {one.reason}" for one in report.named_unreadable],
+    )
+    _print_left_out(
+        f"{report.unjudged} calls could not be judged again and stay as they are:",
+        report.unjudged,
+        [f"{one.tenant_id}/{one.call_id}: {one.reason}" for one in report.named_unjudged],
+    )
+
+
+def _print_left_out(title: str, count: int, named: Sequence[str]) -> None:
+    """Nothing where there are none."""
+    if not count:
+        return
+    typer.echo(title)
+    for one in named[:NAMED_CHANGES]:
+        typer.echo(f"  {one}")
+    if count > NAMED_CHANGES:
+        typer.echo(f"  and {count - NAMED_CHANGES} more; --json lists them")

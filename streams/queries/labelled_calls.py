@@ -10,7 +10,7 @@ from clickhouse_connect.driver.client import Client
 from processors.reading.call_reader import SUSPECTED_IN_CALL
 from processors.reading.labels import StoredCall, Verdict
 from processors.text.languages import CHINESE_LANGUAGES
-from schemas.messages.transcript import Segment
+from schemas.messages.transcript import RECEIVED, Segment
 from streams.adapters.clickhouse.statements import read_rows
 
 BATCH_CALLS = 200
@@ -35,7 +35,7 @@ SELECT call_id, agent_id, ended_at, segment_id, channel, role, start_ms, end_ms,
 WHERE tenant_id = {tenant:String} AND call_id IN {calls:Array(String)} ORDER BY call_id, segment_id
 """
 _CHINESE = """
-SELECT call_id FROM transcripts
+SELECT call_id, engine_name FROM transcripts
 WHERE tenant_id = {tenant:String} AND call_id IN {calls:Array(String)} AND language IN {languages:Array(String)}
 """
 
@@ -70,15 +70,17 @@ def _with_text(
     for start in range(0, len(ordered), BATCH_CALLS):
         asked: dict[str, Any] = {"tenant": tenant, "calls": ordered[start : start + BATCH_CALLS]}
         languages = sorted(CHINESE_LANGUAGES)
-        chinese = {row[0] for row in read_rows(client, "languages", _CHINESE, languages=languages, **asked)}
+        found_engines = read_rows(client, "languages", _CHINESE, languages=languages, **asked)
+        engines = {row[0]: row[1] for row in found_engines}
         by_call: dict[str, list[Sequence[Any]]] = defaultdict(list)
         for row in read_rows(client, "transcripts", _SEGMENTS, **asked):
             by_call[row[0]].append(row)
-        for call_id in sorted(by_call.keys() & chinese):
+        for call_id in sorted(by_call.keys() & engines.keys()):
             rows = by_call[call_id]
             segments = tuple(_segment(row[3:]) for row in rows)
             ended_at = rows[0][2].replace(tzinfo=UTC)
-            found.append(StoredCall(call_id, rows[0][1], ended_at, segments, tuple(verdicts.get(call_id, ()))))
+            heard = engines[call_id] != RECEIVED
+            found.append(StoredCall(call_id, rows[0][1], ended_at, segments, tuple(verdicts.get(call_id, ())), heard))
     return found
 
 

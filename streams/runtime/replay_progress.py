@@ -16,6 +16,7 @@ _TABLES = """
 CREATE TABLE IF NOT EXISTS replay (plan TEXT NOT NULL, last_key TEXT NOT NULL, counts TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS changes (tenant_id TEXT, call_id TEXT, before TEXT, after TEXT);
 CREATE TABLE IF NOT EXISTS unreadable (key TEXT, reason TEXT);
+CREATE TABLE IF NOT EXISTS unjudged (tenant_id TEXT, call_id TEXT, reason TEXT);
 """
 
 
@@ -35,6 +36,7 @@ class Reached:
     counts: Mapping[str, Any]
     changes: tuple[tuple[str, str, str, str], ...]
     unreadable: tuple[tuple[str, str], ...]
+    unjudged: tuple[tuple[str, str, str], ...]
 
 
 class ReplayProgress:
@@ -71,7 +73,8 @@ class ReplayProgress:
         plan, last_key, counts = row
         changes = tuple(self._database.execute("SELECT tenant_id, call_id, before, after FROM changes"))
         unreadable = tuple(self._database.execute("SELECT key, reason FROM unreadable"))
-        return Reached(json.loads(plan), last_key, json.loads(counts), changes, unreadable)
+        unjudged = tuple(self._database.execute("SELECT tenant_id, call_id, reason FROM unjudged"))
+        return Reached(json.loads(plan), last_key, json.loads(counts), changes, unreadable, unjudged)
 
     def begin(self, plan: Mapping[str, Any]) -> None:
         """A new replay, in place of one that was not finished."""
@@ -85,12 +88,14 @@ class ReplayProgress:
         counts: Mapping[str, Any],
         changes: Iterable[tuple[str, str, str, str]],
         unreadable: Iterable[tuple[str, str]],
+        unjudged: Iterable[tuple[str, str, str]],
     ) -> None:
         """Everything up to this object is done. `counts` are those of the whole replay, the rest is what is new."""
         with self._database:
             self._database.execute("UPDATE replay SET last_key = ?, counts = ?", (last_key, json.dumps(counts)))
             self._database.executemany("INSERT INTO changes VALUES (?, ?, ?, ?)", changes)
             self._database.executemany("INSERT INTO unreadable VALUES (?, ?)", unreadable)
+            self._database.executemany("INSERT INTO unjudged VALUES (?, ?, ?)", unjudged)
 
     def finish(self) -> None:
         """Nothing is left to go on with."""
@@ -98,5 +103,5 @@ class ReplayProgress:
             self._forget()
 
     def _forget(self) -> None:
-        for table in ("replay", "changes", "unreadable"):
+        for table in ("replay", "changes", "unreadable", "unjudged"):
             self._database.execute(f"DELETE FROM {table}")  # noqa: S608 - names of our own

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from processors.listening.audio import UnhearableError
 from schemas.errors import InvalidCallError, InvalidMessageError
-from schemas.messages.belongs_in_transcript import NO_CALL_ID, problem_of_transcript
+from schemas.messages.belongs_in_transcript import NO_CALL_ID, with_names
 from schemas.messages.belongs_there import with_what_belongs_there
 from schemas.messages.call_ended import LONGEST_CALL, CallEnded
 from schemas.messages.message import UtcDatetime
@@ -173,10 +173,11 @@ def transcript_of_file(
     if "started_at" not in fields:
         lasts = timedelta(milliseconds=_last_ms(given.get("utterances")))
         fields["started_at"] = (_time(ended_at, f"{file.name}: call.ended_at") - lasts).isoformat()
+    written = given | {"call": fields}
     try:
-        message = TranscriptReceived.decode(json.dumps(given | {"call": fields}).encode())
+        message = TranscriptReceived.decode(json.dumps(written).encode())
     except InvalidMessageError as error:
-        problems = "; ".join(map(problem_of_transcript, error.problems))
+        problems = "; ".join(told for problem in error.problems for told in with_names(problem, written))
         problems = problems.replace(NO_CALL_ID, f"{NO_CALL_ID}, or --call-id")
         raise InvalidCallError(f"{file.name}: {problems}") from None
     if message.sealed is not None:

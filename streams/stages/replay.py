@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from processors.custody.ports import KeyGoneError, Tombstones
 from processors.judging.pipeline import Judge
 from schemas.config.rule_pack import RulePack, read_rule_pack
-from schemas.errors import OperatorError
+from schemas.errors import InvalidMessageError, OperatorError
 from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.message import FUTURE_MOST
 from schemas.messages.records import ProducerRecord
@@ -33,6 +33,7 @@ from streams.ports import (
     NoHistory,
     ObjectMissingError,
     PublisherPort,
+    RecordTooLargeError,
     RiskOrNone,
 )
 from streams.runtime.buried import NO_TOMBSTONES
@@ -43,6 +44,7 @@ BATCH_CALLS = 100
 NO_HISTORY = NoHistory()
 MAX_CHANGES_NAMED = 10_000
 MAX_UNREADABLE_NAMED = 1_000
+MAX_UNJUDGED_NAMED = 1_000
 FOREIGN = "no transcript is called like that"
 NICENESS = 10
 """Live workers on the same machine go first."""
@@ -98,6 +100,15 @@ class Unreadable:
     reason: str
 
 
+@dataclass(frozen=True)
+class Unjudged:
+    """A call whose transcript can be read, and of which no judgement can be written: it keeps the one that it has."""
+
+    tenant_id: str
+    call_id: str
+    reason: str
+
+
 @dataclass
 class ReplayBatch:
     """Some objects, as keys alone, and which calls are wanted."""
@@ -106,17 +117,47 @@ class ReplayBatch:
     window: ReplayWindow
 
 
+@dataclass(frozen=True)
+class JudgedCall:
+    """What came of a call: its risk before and now, how often each rule was found, and what is to be written."""
+
+    risk: Change
+    findings: Counter[str]
+    outputs: tuple[ProducerRecord, ...]
+
+    def unjudged(self, reason: str) -> Unjudged:
+        """The same call, whose judgement nothing takes."""
+        return Unjudged(self.risk.tenant_id, self.risk.call_id, reason)
+
+
 @dataclass
 class JudgedBatch:
     """What came of a batch. Everything up to `last_key` is in it or in one before."""
 
     last_key: str
     transcripts: int = 0
-    judged: int = 0
-    findings: Counter[str] = field(default_factory=Counter)
-    changes: list[Change] = field(default_factory=list)
+    calls: list[JudgedCall] = field(default_factory=list)
     unreadable: list[Unreadable] = field(default_factory=list)
-    outputs: list[ProducerRecord] = field(default_factory=list)
+    unjudged: list[Unjudged] = field(default_factory=list)
+
+    @property
+    def outputs(self) -> list[ProducerRecord]:
+        """Everything that is to be written."""
+        return [output for call in self.calls for output in call.outputs]
+
+    @property
+    def changes(self) -> list[Change]:
+        """The calls whose risk is another one now."""
+        return [call.risk for call in self.calls if call.risk.before != call.risk.after]
+
+
+@dataclass(frozen=True)
+class Named:
+    """What a report names because of one batch."""
+
+    changes: list[Change]
+    unreadable: list[Unreadable]
+    unjudged: list[Unjudged]
 
 
 @dataclass
@@ -125,29 +166,39 @@ class ReplayReport:
 
     `transcripts` counts what was read, calls outside of the window included; `judged` what was judged again. `changes`
     holds the first `MAX_CHANGES_NAMED` calls whose risk is another one now, `moves` counts all of them: `low → high` →
-    how many. `unreadable` counts objects that are no transcripts or cannot be opened; `named_unreadable` are the first.
+    how many. `unreadable` counts objects that are no transcripts or cannot be opened, `unjudged` calls whose judgement
+    cannot be written; `named_unreadable` and `named_unjudged` are the first.
     """
 
     transcripts: int = 0
     unreadable: int = 0
+    unjudged: int = 0
     judged: int = 0
     findings: Counter[str] = field(default_factory=Counter)
     moves: Counter[str] = field(default_factory=Counter)
     changes: list[Change] = field(default_factory=list)
     named_unreadable: list[Unreadable] = field(default_factory=list)
+    named_unjudged: list[Unjudged] = field(default_factory=list)
 
-    def add(self, batch: JudgedBatch) -> tuple[list[Change], list[Unreadable]]:
-        """Which of its changes and objects are named from now on."""
+    def add(self, batch: JudgedBatch) -> Named:
+        """Which of its changes, objects and calls are named from now on."""
         self.transcripts += batch.transcripts
-        self.judged += batch.judged
+        self.judged += len(batch.calls)
         self.unreadable += len(batch.unreadable)
-        self.findings.update(batch.findings)
-        self.moves.update(f"{change.before} → {change.after}" for change in batch.changes)
-        changes = batch.changes[: MAX_CHANGES_NAMED - len(self.changes)]
-        unreadable = batch.unreadable[: MAX_UNREADABLE_NAMED - len(self.named_unreadable)]
-        self.changes += changes
-        self.named_unreadable += unreadable
-        return changes, unreadable
+        self.unjudged += len(batch.unjudged)
+        for call in batch.calls:
+            self.findings.update(call.findings)
+        changes = batch.changes
+        self.moves.update(f"{change.before} → {change.after}" for change in changes)
+        named = Named(
+            changes[: MAX_CHANGES_NAMED - len(self.changes)],
+            batch.unreadable[: MAX_UNREADABLE_NAMED - len(self.named_unreadable)],
+            batch.unjudged[: MAX_UNJUDGED_NAMED - len(self.named_unjudged)],
+        )
+        self.changes += named.changes
+        self.named_unreadable += named.unreadable
+        self.named_unjudged += named.unjudged
+        return named
 
     @property
     def changed(self) -> int:
@@ -164,6 +215,7 @@ class ReplayReport:
         return {
             "transcripts": self.transcripts,
             "unreadable": self.unreadable,
+            "unjudged": self.unjudged,
             "judged": self.judged,
             "findings": dict(self.findings),
             "moves": dict(self.moves),
@@ -171,13 +223,22 @@ class ReplayReport:
 
     @classmethod
     def of_counts(
-        cls, counts: Mapping[str, Any], changes: Iterable[Change], unreadable: Iterable[Unreadable]
+        cls,
+        counts: Mapping[str, Any],
+        changes: Iterable[Change],
+        unreadable: Iterable[Unreadable],
+        unjudged: Iterable[Unjudged],
     ) -> "ReplayReport":
         """The report of a replay that goes on."""
         if not counts:
             return cls()
         counters = {name: Counter(counts[name]) for name in ("findings", "moves")}
-        return cls(**{**counts, **counters}, changes=list(changes), named_unreadable=list(unreadable))
+        return cls(
+            **{**counts, **counters},
+            changes=list(changes),
+            named_unreadable=list(unreadable),
+            named_unjudged=list(unjudged),
+        )
 
 
 class Progress(Protocol):
@@ -189,6 +250,7 @@ class Progress(Protocol):
         counts: Mapping[str, Any],
         changes: Iterable[tuple[str, str, str, str]],
         unreadable: Iterable[tuple[str, str]],
+        unjudged: Iterable[tuple[str, str, str]],
     ) -> None:
         """Everything up to this object is done and durable."""
         ...
@@ -220,16 +282,23 @@ class BatchJudge:
         ]
         before = self.former.risks(wanted) if wanted else {}
         for transcript in wanted:
-            analysis = self.judge.judge(transcript, self.clock.now(), self.history.background(transcript.call))
-            key = (analysis.tenant_id, analysis.call_id)
-            was: RiskOrNone = before.get(key, "none")
-            is_now: RiskOrNone = analysis.risk.level if analysis.risk else "none"
-            if was != is_now:
-                result.changes.append(Change(*key, was, is_now))
-            result.judged += 1
-            result.findings.update(finding.rule_id for finding in analysis.findings)
-            result.outputs += [CALLS_REANALYZED.record(analysis), *self.side_outputs(analysis)]
+            key = (transcript.tenant_id, transcript.call_id)
+            try:
+                result.calls.append(self._judged(transcript, before.get(key, "none")))
+            except InvalidMessageError as error:
+                result.unjudged.append(Unjudged(*key, str(error)))
         return result
+
+    def _judged(self, transcript: Transcript, was: RiskOrNone) -> JudgedCall:
+        """Raises `InvalidMessageError` for a call whose judgement no topic takes, besides what `__call__` raises."""
+        analysis = self.judge.judge(transcript, self.clock.now(), self.history.background(transcript.call))
+        is_now: RiskOrNone = analysis.risk.level if analysis.risk else "none"
+        findings = Counter(finding.rule_id for finding in analysis.findings)
+        try:
+            outputs = (CALLS_REANALYZED.record(analysis), *self.side_outputs(analysis))
+        except InvalidMessageError as error:
+            raise InvalidMessageError([*error.problems, *_most_found(findings)]) from None
+        return JudgedCall(Change(analysis.tenant_id, analysis.call_id, was, is_now), findings, outputs)
 
     def _read(self, one: StoredObject, result: JudgedBatch) -> Transcript | None:
         if one.place is None:
@@ -244,6 +313,11 @@ class BatchJudge:
             return None
         result.transcripts += 1
         return transcript
+
+
+def _most_found(findings: Counter[str]) -> list[str]:
+    """Which rule to look at where a judgement is too large."""
+    return [f"it has {findings.total()} findings, {most} of {rule_id}" for rule_id, most in findings.most_common(1)]
 
 
 @dataclass(frozen=True)
@@ -276,14 +350,15 @@ class Replay:
         report = report or ReplayReport()
         for batch in self.judged(self._batches(window, after)):
             if self.publisher is not None:
-                self.publisher.publish(batch.outputs)
-            changes, unreadable = report.add(batch)
+                _write(batch, self.publisher)
+            named = report.add(batch)
             if kept is not None:
                 kept.advance(
                     batch.last_key,
                     report.counts(),
-                    [(one.tenant_id, one.call_id, one.before, one.after) for one in changes],
-                    [(one.key, one.reason) for one in unreadable],
+                    [(one.tenant_id, one.call_id, one.before, one.after) for one in named.changes],
+                    [(one.key, one.reason) for one in named.unreadable],
+                    [(one.tenant_id, one.call_id, one.reason) for one in named.unjudged],
                 )
             progress(report)
         return report
@@ -296,6 +371,27 @@ class Replay:
             yield ReplayBatch(some, window)
             if self.most_per_s:
                 time.sleep(max(0.0, len(some) / self.most_per_s - (time.monotonic() - started_s)))
+
+
+def _write(batch: JudgedBatch, publisher: PublisherPort) -> None:
+    """All of it; a call whose judgement Kafka never takes is then one that could not be judged."""
+    try:
+        publisher.publish(batch.outputs)
+    except RecordTooLargeError:
+        _write_one_by_one(batch, publisher)
+
+
+def _write_one_by_one(batch: JudgedBatch, publisher: PublisherPort) -> None:
+    """What is not too large may be written already: once more does no harm."""
+    written: list[JudgedCall] = []
+    for call in batch.calls:
+        try:
+            publisher.publish(call.outputs)
+        except RecordTooLargeError as error:
+            batch.unjudged.append(call.unjudged("; ".join([*error.problems, *_most_found(call.findings)])))
+        else:
+            written.append(call)
+    batch.calls = written
 
 
 @dataclass(frozen=True)

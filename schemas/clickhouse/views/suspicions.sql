@@ -19,7 +19,8 @@ CREATE OR REPLACE VIEW suspicions {{on_cluster}}
     probability Float64 COMMENT 'that the utterance, or any of the call, breaks a rule of conduct, 0 to 1; of like the similarity, of a second reader what it claims',
     analysis_version UInt32 COMMENT 'version of the analysis; a higher one replaces a lower one',
     call_url String COMMENT 'link that opens the call in the console at that second; empty where console_url is not set',
-    rule_id LowCardinality(String) COMMENT 'what a verdict names: suspected_ and the kind, of a whole call suspected_in_call_ and the kind; of like the rule'
+    rule_id LowCardinality(String) COMMENT 'what a verdict names: suspected_ and the kind, of a whole call suspected_in_call_ and the kind; of like the rule',
+    kind_probability Nullable(Float64) COMMENT 'of reading: that it is of that kind, 0 to 1, by itself; below 0.2 the kind is hardly more than a guess; null of a call as a whole and of others'
 )
 SQL SECURITY DEFINER
 AS SELECT
@@ -42,7 +43,8 @@ AS SELECT
     probability,
     analysis_version,
     {{call_url tenant_id, call_id, start_ms}} AS call_url,
-    rule_id
+    rule_id,
+    toFloat64OrNull(attributes['kind_probability']) AS kind_probability
 FROM call_versions FINAL
 ARRAY JOIN
     findings.finding_id AS finding_id,

@@ -18,4 +18,4 @@ def compare_models(
     from processors.reading.learned import compare, frozen_calls, load_learned
 
     calls = frozen_calls(labelled_calls(tenant, data).calls, load_learned(one), load_learned(other))
-    print_comparisons(("A", "B"), compare(load_reader(one), load_reader(other), calls))
+    print_comparisons(("A", "B"), compare(load_reader(one), load_reader(other), calls), by_verdicts=data is None)

@@ -86,8 +86,10 @@ def _stored_calls(tenant: str, ask: "Callable[[Client, str], list[StoredCall]]")
     return found
 
 
-def print_comparisons(names: tuple[str, str], compared: "Sequence[HeadComparison]") -> None:
-    """Figures of two models on the same calls."""
+def print_comparisons(
+    names: tuple[str, str], compared: "Sequence[HeadComparison]", *, by_verdicts: bool = False
+) -> None:
+    """Figures of two models on the same calls; `by_verdicts`: inspectors labelled what they were shown."""
     table = Table("head", "calls or utterances", "positive", "model", "precision", "recall", "F1", "average precision")
     for each in compared:
         for name, one in zip(names, (each.before, each.after), strict=True):
@@ -104,6 +106,12 @@ def print_comparisons(names: tuple[str, str], compared: "Sequence[HeadComparison
         table.add_row(each.head, "", "", "difference", "", "", str(each.f1), str(each.average_precision))
     console().print(table)
     console().print("95 % intervals in brackets: Wilson, bootstrap over examples; of differences a paired bootstrap")
+    if by_verdicts:
+        console().print(
+            "labels are verdicts, most of them on what the heads in force had suspected: recall of `violation` is of "
+            "those and of what inspectors entered as missed, not of all violations; calls that were labelled to the "
+            "end (--data) tell that"
+        )
 
 
 def heads_in_force(tenant: str | None) -> Path:

@@ -23,4 +23,6 @@ def evaluate(
     calls = frozen_calls(labelled_calls(tenant, data).calls, record)
     if len(calls) < len(record.frozen):
         typer.echo(f"{len(record.frozen) - len(calls)} frozen call(s) have no labels any more", err=True)
-    print_comparisons(("shipped", "model"), compare(load_reader(None), load_reader(model), calls))
+    print_comparisons(
+        ("shipped", "model"), compare(load_reader(None), load_reader(model), calls), by_verdicts=data is None
+    )

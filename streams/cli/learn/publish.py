@@ -29,8 +29,9 @@ def publish_model(
 ) -> None:
     """Write a model to the folder that workers will read, unless it is worse than what is in force.
 
-    Both read the frozen calls. A model whose F1 or average precision is lower there is refused, and the figures are
-    named. Workers are not touched: the command says how to put the heads into force and how to read history again.
+    Both read the frozen calls. A model whose F1 is lower there is refused, as is one whose average precision is
+    lower beyond doubt, and the figures are named. Workers are not touched: the command says how to put the heads into
+    force and how to read history again.
     """
     from processors.reading.labels import LabelledDataError
     from processors.reading.learned import compare, frozen_calls, load_learned, model_card, save_learned
@@ -43,7 +44,7 @@ def publish_model(
     calls = frozen_calls(labelled_calls(tenant, data).calls, record, load_learned(present))
     reader = load_reader(model)
     compared = compare(load_reader(present), reader, calls)
-    print_comparisons(("in force", "model"), compared)
+    print_comparisons(("in force", "model"), compared, by_verdicts=data is None)
     if worse := [each for each in compared if each.is_worse]:
         end_with_problems(
             [
@@ -52,7 +53,8 @@ def publish_model(
                     f"{each.before.average_precision.value:.3f} → {each.after.average_precision.value:.3f}"
                     for each in worse
                 ),
-                "refused: the model is worse than what is in force; nothing was written",
+                "refused: the model is worse than what is in force; nothing was written. Train again when there "
+                "are more verdicts, also on violations that were missed, or keep what is in force",
             ]
         )
     for each in compared:

@@ -12,6 +12,7 @@ from schemas.messages.call_ended import Role
 from streams.cli.command_settings import command_settings
 from streams.cli.console.options import JsonOption
 from streams.cli.console.output import end_with_problems, print_json
+from streams.cli.console.without_rules import note_industry_without_rules
 from streams.cli.rules.packs import bad_options, in_company, read_packs
 
 
@@ -58,6 +59,7 @@ def try_text(
     except ValidationError as error:
         options = {"industry": "--industry", "tenant_id": "--tenant", "course_type": "--course-type"}
         raise bad_options(error, options, "--text") from None
+    note_industry_without_rules(judge.rulebooks, transcript.call)
     analysis = judge.judge(transcript, transcript.transcribed_at)
     if as_json:
         print_json(analysis.model_dump(mode="json"))

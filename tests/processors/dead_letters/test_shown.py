@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.dead_letters.shown import MOST_LINES, UNKNOWN_FIELD, shown_message
+from processors.dead_letters.shown import MOST_LINES, shown_message
+from schemas.messages.message import UNKNOWN_FIELD
 
 ENDED = "calls.ended.v1"
 

@@ -49,6 +49,8 @@ class TestRecordingNotice:
             pytest.param("您好，八零二号为您服务，您讲", id="a_greeting"),
             pytest.param("您好，八零二号为您服务，这个电话不录音，您讲", id="denied"),
             pytest.param("您好，八零二号为您服务，您那边没有录音吧", id="asked"),
+            pytest.param("您好我这边录音机坏了，您要问什么", id="a_thing"),
+            pytest.param("您好，您可以录音的，没关系", id="the_customer_may"),
         ],
     )
     def test_what_is_no_notice_is_not_read_as_one(self, line: str) -> None:

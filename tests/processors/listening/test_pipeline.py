@@ -453,6 +453,16 @@ def test_the_transcript_is_in_the_script_wanted(script: ChineseScript, text: str
     assert {"".join(word.text for word in segment.words) for segment in transcript.segments} == {text}
 
 
+def test_what_nobody_says_hides_nothing_from_masking() -> None:
+    engine = ScriptedEngine(lambda _clip: "\u200b".join("手机号是13800138000") + "\x1b")
+
+    transcript = heard(example_calls()["s09_mono_logistics"].data, engine)
+
+    assert {segment.text for segment in transcript.segments} == {"手机号是[手机号]"}
+    assert {"".join(word.text for word in segment.words) for segment in transcript.segments} == {"手机号是[手机号]"}
+    assert all(word.text for segment in transcript.segments for word in segment.words)
+
+
 MISHEARD = "我叫孟瑶，这个号的优惠圈怎么领"
 
 

@@ -42,6 +42,26 @@ def test_digits_that_nobody_has_named_are_hidden(lines: list[Line], last: str) -
 @pytest.mark.parametrize(
     "text",
     [
+        "退款十三天了还没到，我要12315投诉",
+        "我要幺二三幺五投诉",
+        "那我要一二三四五反映",
+        "我要95588转账",
+        "我需要12315帮忙",
+        "我要不要12315",
+    ],
+)
+def test_who_wants_a_hotline_names_no_code(text: str) -> None:
+    assert masked(("customer", text)) == [text]
+    assert masked(("agent", "验证码您收到了吗"), ("customer", text))[-1] == text
+
+
+def test_a_number_whose_first_digit_was_heard_as_wanting_is_hidden() -> None:
+    assert masked(("customer", "手机号要三八零零幺三四五六七八")) == ["手机号[手机号]"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
         "我数到一二三四五六都没人理我",
         "去年花了四八零零，今年涨到五一零零",
         "您的订单号是二零二六零三一七",

@@ -11,7 +11,15 @@ from processors.reading.adapting import LEAST_POSITIVE, LabelledCall, adapt, rea
 from processors.reading.calibrating import calibrate
 from processors.reading.call_reader import CallReader
 from processors.reading.features import Said
-from processors.reading.figures import average_precision, best_threshold, difference, f1_at, figures, threshold_at
+from processors.reading.figures import (
+    Value,
+    average_precision,
+    best_threshold,
+    difference,
+    f1_at,
+    figures,
+    threshold_at,
+)
 from processors.reading.heads import ReadingWeightsError, load_heads
 from processors.reading.labels import LabelledDataError
 from processors.reading.learned import compare, frozen_calls, learn, load_learned, save_learned, split_calls
@@ -43,6 +51,8 @@ def test_a_convention_of_the_house_is_learned_and_holds_in_calls_that_were_not_s
     assert head.after.f1.value > 0.9
     assert not head.is_worse
     assert adapted.reader.customer is SHIPPED.customer
+    assert SHIPPED.heard_offset is not None
+    assert adapted.reader.heard_offset is None, "its threshold was found on calls of the house, as they are heard there"
     untouched = [name for name in SHIPPED.agent.names if name != "violation"]
     before, after = (reader.read(HOUSE[0].said).utterances[2] for reader in (SHIPPED, adapted.reader))
     assert before is not None
@@ -177,3 +187,16 @@ def test_a_calibrated_threshold_suspects_in_no_more_calls_than_expected(expected
     found = calibrate(SHIPPED, HOUSE, expected)
     assert found.share.value <= expected
     assert found.share.low <= found.share.value <= found.share.high
+
+
+def test_a_model_is_worse_where_f1_falls_or_average_precision_falls_beyond_doubt() -> None:
+    (head, *_) = compare(SHIPPED, SHIPPED, HOUSE)
+
+    def worse(f1: float, average_precision: float, high: float) -> bool:
+        return replace(head, f1=Value(f1, f1, f1), average_precision=Value(average_precision, -1, high)).is_worse
+
+    assert not head.is_worse
+    assert worse(-0.01, 0.1, 0.2)
+    assert worse(0.1, -0.02, -0.01)
+    assert worse(0, -0.001, 0.01)
+    assert not worse(0.04, -0.001, 0.01)

@@ -20,7 +20,7 @@ from processors.reading.call_reader import (
 )
 from processors.reading.features import Said
 from processors.reading.grams import BUCKETS
-from processors.reading.heads import ReadingWeightsError, load_heads, save_heads
+from processors.reading.heads import ReadingWeightsError, load_heads, log_odds_of, save_heads
 from processors.text.normalized_text import normalize
 
 READER = CallReader.load()
@@ -129,6 +129,20 @@ def test_what_was_saved_reads_the_same(tmp_path: Path) -> None:
     again = CallReader.load(tmp_path)
     assert again.read(ANGRY) == READER.read(ANGRY)
     assert again.version == READER.version
+
+
+def test_a_call_that_was_heard_is_sooner_worth_hearing_than_the_same_text_from_outside(tmp_path: Path) -> None:
+    assert READER.heard_offset is not None
+    told, heard = READER.read(ANGRY), READER.read(ANGRY, heard=True)
+    odds = [log_odds_of(np.array([one.probabilities["select"]], np.float32))[0] for one in (told, heard)]
+    assert odds[1] - odds[0] == pytest.approx(READER.heard_offset, abs=1e-3)
+    assert heard.utterances == told.utterances
+    plain = replace(READER, heard_offset=None)
+    assert plain.read(ANGRY, heard=True) == told
+    plain.save(tmp_path)
+    again = CallReader.load(tmp_path)
+    assert again.heard_offset is None
+    assert again.version == plain.version != READER.version
 
 
 def test_other_weights_are_another_version() -> None:

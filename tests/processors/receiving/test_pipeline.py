@@ -37,6 +37,17 @@ TIMED: tuple[TimedLine, ...] = (
     ("agent", "让您久等了，预计明天下午可以送到。", 16_000, 20_000),
 )
 
+UNSAID = [
+    pytest.param("\u200b", id="zero-width space"),
+    pytest.param("\ufe0f\u20e3", id="keycaps"),
+    pytest.param("\u2066\xad", id="direction and soft hyphen"),
+    pytest.param("\x00", id="NUL"),
+    pytest.param("\x1b[1m", id="escape sequence"),
+    pytest.param("\n", id="line break"),
+    pytest.param("\ue000\u0378", id="private use and unassigned"),
+    pytest.param("\u3164", id="a blank that counts as a letter"),
+]
+
 
 def made_of(message: TranscriptReceived, how: ReceiveSettings = HOW) -> Transcript:
     return transcript_of(message, how, NOW)
@@ -58,6 +69,17 @@ class TestTranscriptOf:
         written = transcript.encode().decode()
         assert "王小明" not in written
         assert "一三八零零一三八零零零" not in written
+
+    @pytest.mark.parametrize("between", UNSAID)
+    def test_what_nobody_says_hides_nothing_from_masking(self, between: str) -> None:
+        number, name = between.join("13800138000"), between.join("王小明")
+        transcript = made_of(received(("customer", f"我叫{name}，手机号是{number}{between}。")))
+        (segment,) = transcript.segments
+        assert segment.text.replace(" ", "") == "我叫[姓名]，手机号是[手机号]。"
+        assert {span.kind for span in transcript.pii} == {"name", "mobile"}
+        written = transcript.encode().decode()
+        for secret in ("13800138000", "王小明", number, name):
+            assert secret not in written
 
     def test_digits_stay_as_the_policy_says(self) -> None:
         how = ReceiveSettings("simplified", {"mobile": 4})

@@ -133,6 +133,11 @@ TIMED: dict[str, Any] = {
     ],
 }
 
+NOTE = (
+    "no rule pack at hand is for the industry {} (there are packs for ecommerce, education, finance, medical, "
+    "telecom): only general rules apply\n"
+)
+
 
 class TestAnalyzeTranscript:
     """Without audio, recogniser, broker or database."""
@@ -167,6 +172,28 @@ class TestAnalyzeTranscript:
         assert "我叫[姓名]，手机号是[手机号]。" in ended.out
         assert "王小明" not in ended.out
         assert "一三八零零" not in ended.out
+
+    @pytest.mark.parametrize("as_json", [[], ["--json"]])
+    def test_no_control_character_reaches_the_terminal(self, terminal: Terminal, as_json: list[str]) -> None:
+        utterances = [{"role": "customer", "text": "我叫王\u200b小明\x00\x1b[2J，手机号是1️⃣3️⃣8️⃣0️⃣0️⃣1️⃣3️⃣8️⃣0️⃣0️⃣0️⃣。"}]
+        file = terminal.file("a.json", json.dumps(WRITTEN | {"utterances": utterances}))
+        ended = terminal.run("analyze", "--transcript", file, *as_json)
+        assert "我叫[姓名]，手机号是[手机号]。" in ended.out
+        assert not {character for character in ended.out if not character.isprintable()} - {"\n"}
+
+    @pytest.mark.parametrize(
+        ("industry", "noted"),
+        [
+            pytest.param("banking", True, id="no pack has this industry"),
+            pytest.param("finance", False, id="a pack has"),
+            pytest.param("general", False, id="for every call"),
+        ],
+    )
+    def test_an_industry_without_rules_is_noted(self, terminal: Terminal, industry: str, noted: bool) -> None:
+        file = terminal.file("a.json", json.dumps(WRITTEN | {"call": {"industry": industry}}))
+        ended = terminal.run("analyze", "--transcript", file, "--json")
+        assert (ended.code, ended.json["analysis"]["outcome"]) == (0, "analyzed")
+        assert ended.err == (NOTE.format("banking") if noted else "")
 
     def test_for_people_a_time_is_printed_only_where_there_is_one(self, terminal: Terminal) -> None:
         untimed = terminal.run("analyze", "--transcript", terminal.file("a.json", json.dumps(WRITTEN)))

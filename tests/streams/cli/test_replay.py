@@ -8,6 +8,7 @@ import pytest
 
 from processors.judging.call_context import NO_BACKGROUND, Background
 from schemas.errors import RetryableError
+from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.call_ended import CallEnded
 from schemas.messages.topics import ALERTS_RAISED, CALLS_REANALYZED, CALLS_TRANSCRIBED
 from schemas.messages.transcript import Transcript
@@ -179,6 +180,26 @@ def test_json_tells_all_of_it(terminal: Terminal, broker: Broker, shelf: Shelf) 
         ("acme", "c2", "none"),
         ("acme", "c3", "none"),
     }
+
+
+@pytest.mark.parametrize("options", [["--dry-run"], []], ids=["dry run", "real run"])
+def test_a_call_with_too_many_findings_is_named_and_the_others_are_judged(
+    terminal: Terminal, broker: Broker, shelf: Shelf, monkeypatch: pytest.MonkeyPatch, options: list[str]
+) -> None:
+    monkeypatch.setattr(CallAnalysis, "max_bytes", 200_000)
+    shelf.hear(call("c1-large", 5, text=HIT * 300))
+    broker.publish_rules(pack())
+    ended = terminal.run("replay", "--from", "2026-01-01", "--tenant", "acme", *options)
+    assert (ended.code, ended.err) == (0, "")
+    assert "4 transcripts read, 3 calls judged again" in ended.out
+    assert (
+        "1 calls could not be judged again and stay as they are:\n  acme/c1-large: the message is larger" in ended.out
+    )
+    assert f"300 of {RULE}" in ended.out
+    assert judged(broker).keys() == (set() if options else {"c1", "c2", "c3"})
+    told = terminal.run("replay", "--from", "2026-01-01", "--tenant", "acme", "--json", *options).json
+    assert (told["judged"], told["unjudged"]) == (3, 1)
+    assert [(one["tenant_id"], one["call_id"]) for one in told["unjudged_calls"]] == [("acme", "c1-large")]
 
 
 def test_alerts_are_raised_when_asked(terminal: Terminal, broker: Broker) -> None:

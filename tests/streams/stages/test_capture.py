@@ -267,6 +267,11 @@ class TestTranscriptOfFile:
                 id="no words",
             ),
             pytest.param(
+                {"call": OF_THE_CALL, "utterances": [SAID | {"text": "\u200b\ufeff"}]},
+                "utterances.0.text: string_too_short (what was said; leave out utterances without words)",
+                id="nothing but what nobody says",
+            ),
+            pytest.param(
                 {"call": OF_THE_CALL, "utterances": [SAID | {"start_ms": 0.5, "end_ms": "x"}]},
                 "utterances.0.start_ms: int_type (whole milliseconds from the start of the call, of 7 days)",
                 id="no milliseconds",
@@ -283,8 +288,19 @@ class TestTranscriptOfFile:
             ),
             pytest.param(
                 {"call": OF_THE_CALL, "utterances": [SAID], "words": 1},
-                "<unknown field>: extra_forbidden (no such field; docs/transcripts.md lists all)",
+                "a.json: words: extra_forbidden (no such field; docs/transcripts.md lists all)",
                 id="unknown field",
+            ),
+            pytest.param(
+                {"call": OF_THE_CALL, "utterances": [SAID, SAID | {"b": 1, "a": 1}]},
+                "a.json: utterances.1.a: extra_forbidden (no such field; docs/transcripts.md lists all); "
+                "utterances.1.b: extra_forbidden (",
+                id="unknown fields of an utterance",
+            ),
+            pytest.param(
+                {"call": OF_THE_CALL | {"agent": {"id": "A1", "nick\u200b\x1b": 1}}, "utterances": [SAID]},
+                r"a.json: call.agent.'nick\u200b\x1b': extra_forbidden (",
+                id="unknown field with a name that a terminal must not get",
             ),
             pytest.param(
                 {"call": {"call_id": "c1", "ended_at": "2026-03-02T10:15:00"}, "utterances": [SAID]},

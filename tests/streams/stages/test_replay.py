@@ -22,7 +22,7 @@ from schemas.messages.call_analysis import CallAnalysis, Risk
 from schemas.messages.records import ProducerRecord
 from schemas.messages.topics import CALLS_ANALYZED, CALLS_REANALYZED
 from schemas.messages.transcript import Transcript
-from streams.adapters.memory.broker import MemoryBroker
+from streams.adapters.memory.broker import MAX_BYTES, MemoryBroker
 from streams.adapters.object_store.folder import FolderStore
 from streams.adapters.object_store.transcripts import TranscriptStore
 from streams.ports import CallKey, RiskOrNone
@@ -40,6 +40,7 @@ from streams.stages.replay import (
     ReplayPlan,
     ReplayReport,
     ReplayWindow,
+    Unjudged,
     Unreadable,
     choose_packs,
 )
@@ -257,6 +258,52 @@ def test_a_call_whose_keys_were_destroyed_is_not_there(shelf: Shelf) -> None:
     assert (report.transcripts, report.unreadable) == (3, 0)
 
 
+TOO_MANY = "苹果" * 200
+"""So many findings that its judgement is larger than the tests let it be."""
+MOST_BYTES = 50_000
+TOO_LARGE = f"the message is larger than {CALLS_REANALYZED.name} takes; it has 200 findings, 200 of own.one"
+
+
+@pytest.mark.parametrize("dry_run", [True, False], ids=["dry run", "real run"])
+def test_a_call_whose_judgement_no_topic_takes_is_counted_and_named_and_holds_up_nothing(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, dry_run: bool
+) -> None:
+    monkeypatch.setattr(CallAnalysis, "max_bytes", MOST_BYTES)
+    shelf.hear(*CALLS, call("c1-large", TOO_MANY))
+    report = shelf.replay(publisher=None if dry_run else shelf.broker)
+    assert (report.transcripts, report.judged, report.unjudged, report.unreadable) == (5, 4, 1, 0)
+    assert report.named_unjudged == [Unjudged("acme", "c1-large", TOO_LARGE)]
+    assert (report.findings["own.one"], dict(report.moves)) == (3, {"low → high": 3}), "nothing of it counts"
+    if not dry_run:
+        assert shelf.written == ["c1", "c2", "c3", "c4"]
+
+
+def test_what_follows_from_a_judgement_that_is_not_written_is_not_written_either(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CallAnalysis, "max_bytes", MOST_BYTES)
+    shelf.hear(CALLS[0], call("c1-large", TOO_MANY))
+    shelf.replay(
+        publisher=shelf.broker,
+        side_outputs=lambda analysis: [ProducerRecord("alerts", b"k", analysis.call_id.encode())],
+    )
+    assert [record.value for record in shelf.broker.records["alerts"]] == [b"c1"]
+
+
+def test_a_judgement_that_kafka_never_takes_is_of_a_call_that_could_not_be_judged(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Brokers may take less than the topic was declared with."""
+    monkeypatch.setitem(MAX_BYTES, CALLS_REANALYZED.name, MOST_BYTES)
+    shelf.hear(*CALLS, call("c1-large", TOO_MANY))
+    report = shelf.replay(publisher=shelf.broker)
+    assert set(shelf.written) == {"c1", "c2", "c3", "c4"}
+    assert (report.judged, report.unjudged, dict(report.moves)) == (4, 1, {"low → high": 3})
+    (unjudged,) = report.named_unjudged
+    assert unjudged.call_id == "c1-large"
+    assert unjudged.reason.startswith("Kafka takes no message as large")
+
+
 def test_it_gives_way_before_every_batch_and_tells_how_far_it_is(shelf: Shelf) -> None:
     shelf.hear(*[call(f"c{n}", "苹果") for n in range(250)])
     asked: list[int] = []
@@ -273,13 +320,16 @@ class Killed(BaseException):
 class TestResumed:
     @pytest.mark.parametrize("batches_done", [0, 1, 2, 3])
     def test_one_that_was_killed_goes_on_where_it_was_and_tells_the_same(
-        self, shelf: Shelf, tmp_path: Path, batches_done: int
+        self, shelf: Shelf, tmp_path: Path, batches_done: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        monkeypatch.setattr(CallAnalysis, "max_bytes", MOST_BYTES)
         shelf.hear(*[call(f"c{n:03}", "苹果" if n % 3 else "香蕉", day=1 + n % 28) for n in range(250)])
         shelf.hear(*[call(f"o{n:03}", "苹果", tenant_id="other") for n in range(50)])
+        shelf.hear(call("c-large", TOO_MANY, day=1))
         shelf.store.put("transcripts/acme/2026/01/02/notes.txt", b"x")
         undisturbed = MemoryBroker()
         expected = shelf.replay(levels={}, publisher=undisturbed)
+        assert (expected.unreadable, expected.unjudged) == (1, 1)
         plan = ReplayPlan("0.0.1", ALL, (APPLE,))
 
         def killed_after(report: ReplayReport) -> None:
@@ -299,6 +349,7 @@ class TestResumed:
                 reached.counts,
                 (Change(*one) for one in reached.changes),  # type: ignore[arg-type] # as it was written
                 (Unreadable(*one) for one in reached.unreadable),
+                (Unjudged(*one) for one in reached.unjudged),
             )
             report = shelf.replay(levels={}, publisher=shelf.broker, kept=kept, report=so_far, after=reached.last_key)
             kept.finish()
@@ -328,7 +379,7 @@ class TestResumed:
         with ReplayProgress(tmp_path / "kept") as kept:
             reached = kept.reached()
             assert reached is not None
-            so_far = ReplayReport.of_counts(reached.counts, (Change(*one) for one in reached.changes), ())  # type: ignore[arg-type] # as it was written
+            so_far = ReplayReport.of_counts(reached.counts, (Change(*one) for one in reached.changes), (), ())  # type: ignore[arg-type] # as it was written
             report = shelf.replay(levels={}, publisher=shelf.broker, kept=kept, report=so_far, after=reached.last_key)
         assert report == expected
         assert len(shelf.written) == 350
@@ -362,11 +413,12 @@ class TestResumed:
     def test_a_new_one_takes_the_place_of_one_that_did_not_end(self, tmp_path: Path) -> None:
         with ReplayProgress(tmp_path) as kept:
             kept.begin({"n": 1})
-            kept.advance("k", {"judged": 1}, [("a", "c", "low", "high")], [("x", "y")])
+            kept.advance("k", {"judged": 1}, [("a", "c", "low", "high")], [("x", "y")], [("a", "d", "z")])
             kept.begin({"n": 2})
             reached = kept.reached()
             assert reached is not None
-            assert (reached.plan, reached.last_key, reached.changes, reached.unreadable) == ({"n": 2}, "", (), ())
+            assert (reached.plan, reached.last_key) == ({"n": 2}, "")
+            assert (reached.changes, reached.unreadable, reached.unjudged) == ((), (), ())
 
 
 @dataclass(frozen=True)

@@ -182,6 +182,26 @@ class TestTry:
         assert "「金钥匙名单」" in ended.out
         assert "sensitive_words = 1\n" in ended.out
 
+    def test_an_industry_without_rules_is_noted(self, terminal: Terminal) -> None:
+        ended = terminal.run("rules", "try", "--industry", "nosuch", "--text", "客户：我要投诉到银保监会", "--json")
+        assert ended.code == 0
+        assert ended.json["findings"]
+        assert ended.err == (
+            "no rule pack at hand is for the industry nosuch (there are packs for ecommerce, education, finance, "
+            "medical, telecom): only general rules apply\n"
+        )
+
+    def test_not_where_a_pack_to_try_out_is_for_it(self, terminal: Terminal) -> None:
+        text = "\n".join(
+            "industry: nosuch" if line.startswith("industry:") else line for line in pack_text().split("\n")
+        )
+        file = terminal.file("own.yaml", text)
+        ended = terminal.run(
+            "rules", "try", "--industry", "nosuch", "--file", file, "--text", "坐席：我帮您进金钥匙名单"
+        )
+        assert (ended.code, ended.err) == (0, "")
+        assert RULE in ended.out
+
     @pytest.mark.parametrize(
         ("options", "found"),
         [
