@@ -119,7 +119,7 @@ def test_heads_from_before_a_rescoring_of_customers_keep_their_name(tmp_path: Pa
         call: LinearHeads
         rescoring: Rescoring | None
 
-    before = replace(SHIPPED, upset_rescoring=None)
+    before = replace(SHIPPED, upset_rescoring=None, heard_offset=None)
     former = Former(before.agent, before.customer, before.call, before.rescoring)
     assert before.version == digest_of((RECIPE, former))
     assert replace(before, upset_rescoring=RESCORING).version != before.version
