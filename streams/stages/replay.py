@@ -118,7 +118,7 @@ class ReplayBatch:
 
 
 @dataclass(frozen=True)
-class JudgedCall:
+class ReplayedCall:
     """What came of a call: its risk before and now, how often each rule was found, and what is to be written."""
 
     risk: Change
@@ -136,7 +136,7 @@ class JudgedBatch:
 
     last_key: str
     transcripts: int = 0
-    calls: list[JudgedCall] = field(default_factory=list)
+    calls: list[ReplayedCall] = field(default_factory=list)
     unreadable: list[Unreadable] = field(default_factory=list)
     unjudged: list[Unjudged] = field(default_factory=list)
 
@@ -289,7 +289,7 @@ class BatchJudge:
                 result.unjudged.append(Unjudged(*key, str(error)))
         return result
 
-    def _judged(self, transcript: Transcript, was: RiskOrNone) -> JudgedCall:
+    def _judged(self, transcript: Transcript, was: RiskOrNone) -> ReplayedCall:
         """Raises `InvalidMessageError` for a call whose judgement no topic takes, besides what `__call__` raises."""
         analysis = self.judge.judge(transcript, self.clock.now(), self.history.background(transcript.call))
         is_now: RiskOrNone = analysis.risk.level if analysis.risk else "none"
@@ -298,7 +298,7 @@ class BatchJudge:
             outputs = (CALLS_REANALYZED.record(analysis), *self.side_outputs(analysis))
         except InvalidMessageError as error:
             raise InvalidMessageError([*error.problems, *_most_found(findings)]) from None
-        return JudgedCall(Change(analysis.tenant_id, analysis.call_id, was, is_now), findings, outputs)
+        return ReplayedCall(Change(analysis.tenant_id, analysis.call_id, was, is_now), findings, outputs)
 
     def _read(self, one: StoredObject, result: JudgedBatch) -> Transcript | None:
         if one.place is None:
@@ -383,7 +383,7 @@ def _write(batch: JudgedBatch, publisher: PublisherPort) -> None:
 
 def _write_one_by_one(batch: JudgedBatch, publisher: PublisherPort) -> None:
     """What is not too large may be written already: once more does no harm."""
-    written: list[JudgedCall] = []
+    written: list[ReplayedCall] = []
     for call in batch.calls:
         try:
             publisher.publish(call.outputs)

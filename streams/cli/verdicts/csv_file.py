@@ -7,8 +7,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from pathlib import Path
+from uuid import UUID
 
 from processors.clickhouse.rows import with_masked_words
+from processors.reading.call_reader import KINDS
 from schemas.errors import InvalidMessageError, OperatorError
 from schemas.messages.belongs_there import with_what_belongs_there
 from schemas.messages.verdict_given import VerdictGiven
@@ -17,6 +19,14 @@ COLUMNS = tuple(name for name in VerdictGiven.model_fields if name != "schema_ve
 """Those of the message, under its names. `about` may be left out: it follows from what else a row has."""
 
 _MUST = ("tenant_id", "call_id", "answer", "given_by", "given_at")
+_SAID = ("score", "quote")
+"""Where one of these is filled in, somebody has judged, and the answer was forgotten."""
+
+_OTHER_SEPARATORS = {";": "';'", "\t": "tabs"}
+_NO_KIND = f"kind: no kind of violation ({', '.join(KINDS)})"
+_NO_FINDING = (
+    "finding_id: no id of a finding (copy it from findings or suspicions, such as 0c0b3f0e-6a0e-5a43-8d3c-0d8f0f5a3b11)"
+)
 
 
 class VerdictFileError(OperatorError):
@@ -27,10 +37,11 @@ class VerdictFileError(OperatorError):
 
 @dataclass(frozen=True)
 class ReadVerdicts:
-    """What a file holds; `problems` name line and field, and no value."""
+    """What a file holds; `problems` name line and field, and no value. `unanswered`: rows that wait for an answer."""
 
     verdicts: tuple[VerdictGiven, ...]
     problems: tuple[str, ...]
+    unanswered: int = 0
 
 
 def read_verdicts(
@@ -41,16 +52,19 @@ def read_verdicts(
     `defaults` are values of columns that the file does not have. Raises `VerdictFileError`.
     """
     given = {name: value for name, value in (defaults or {}).items() if value is not None}
-    verdicts, problems = [], []
+    verdicts, problems, unanswered = [], [], 0
     for line, row in _rows(file, given.keys()):
         if isinstance(row, str):
             problems.append(f"line {line}: {row}")
+            continue
+        if "answer" not in row and not any(name in row for name in _SAID):
+            unanswered += 1
             continue
         try:
             verdicts.append(with_masked_words(_verdict({**given, **row}, zone_of)))
         except InvalidMessageError as error:
             problems.append(f"line {line}: {'; '.join(map(_in_words, error.problems))}")
-    return ReadVerdicts(tuple(verdicts), tuple(problems))
+    return ReadVerdicts(tuple(verdicts), tuple(problems), unanswered)
 
 
 def _in_words(problem: str) -> str:
@@ -82,6 +96,9 @@ def _rows(file: Path, given: Collection[str]) -> Iterator[tuple[int, dict[str, s
 
 
 def _check_header(file: Path, header: list[str], given: Collection[str]) -> None:
+    for separator, words in _OTHER_SEPARATORS.items():
+        if any(separator in name for name in header):
+            raise VerdictFileError(f"{file}: columns are separated by {words}: save it with commas")
     known = set(COLUMNS)
     unknown = [str(place) for place, name in enumerate(header, 1) if name not in known]
     if unknown:
@@ -110,4 +127,28 @@ def _verdict(cells: Mapping[str, str], zone_of: Callable[[str], tzinfo]) -> Verd
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=zone_of(cells.get("tenant_id", "")))
         fields["given_at"] = moment.isoformat()
-    return VerdictGiven.decode(json.dumps(fields).encode())
+    verdict = VerdictGiven.decode(json.dumps(fields).encode())
+    _require_that_it_exists(verdict)
+    return verdict
+
+
+def _require_that_it_exists(verdict: VerdictGiven) -> None:
+    """The kind, and something with such an id. Raises `InvalidMessageError`.
+
+    What is withdrawn may be about anything: that takes back what was given before this was looked at.
+    """
+    if verdict.answer == "withdrawn":
+        return
+    if verdict.kind is not None and verdict.kind not in KINDS:
+        raise InvalidMessageError([_NO_KIND])
+    if verdict.finding_id is not None and not _is_id_of_finding(verdict.finding_id):
+        raise InvalidMessageError([_NO_FINDING])
+
+
+def _is_id_of_finding(text: str) -> bool:
+    """Whether it is written as ids of findings are: a UUID of version 5 (`processors.detectors.base.findings`)."""
+    try:
+        found = UUID(text)
+    except ValueError:
+        return False
+    return found.version == 5 and str(found) == text

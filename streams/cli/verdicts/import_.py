@@ -27,8 +27,8 @@ def import_verdicts(
 ) -> None:
     """Publish the verdicts of a CSV file.
 
-    A row that is wrong is named with its line and the reason; the others are published. The same file again changes
-    nothing. Quotes and notes are masked before they are sent.
+    A row that is wrong is named with its line and the reason; the others are published. Rows without an answer are
+    passed over and counted. The same file again changes nothing. Quotes and notes are masked before they are sent.
 
     Columns: tenant_id, call_id, about (call, finding or missed), answer (yes, no or withdrawn), given_by, given_at; of
     a finding finding_id, detector, rule_id, rule_version, start_ms; of a missed violation kind, quote,
@@ -50,6 +50,10 @@ def import_verdicts(
     finally:
         publisher.close()
     typer.echo(f"published {len(found.verdicts)} verdict(s)")
+    if found.unanswered:
+        typer.echo(
+            "1 row has no answer yet" if found.unanswered == 1 else f"{found.unanswered} rows have no answer yet"
+        )
     if found.problems:
         more = len(found.problems) - NAMED_ROWS
         rest = [f"and {more} more row(s)"] if more > 0 else []

@@ -77,6 +77,7 @@ class TestPublishTranscripts:
             pytest.param(
                 {"utterances": [{"role": "boss", "text": "王小明"}]}, [], "(agent, customer or unknown)", id="role"
             ),
+            pytest.param({"words": []}, [], "b.json: words: extra_forbidden (no such field; ", id="unknown field"),
             pytest.param({}, ["--tenant", "../x"], "a.json: call.tenant_id: string_pattern_mismatch", id="tenant"),
             pytest.param({}, ["--customer", NUMBER], "customer_key_secret is not set", id="no secret"),
         ],

@@ -258,10 +258,12 @@ def test_a_call_whose_keys_were_destroyed_is_not_there(shelf: Shelf) -> None:
     assert (report.transcripts, report.unreadable) == (3, 0)
 
 
-TOO_MANY = "苹果" * 200
-"""So many findings that its judgement is larger than the tests let it be."""
+PEAR = {"id": "pear", "category": "tested", "severity": "low", "score_delta": 0, "words": ["梨子"], "advice": "不提"}
+FRUIT = pack_of(version=2, rules=[rule("苹果")], sensitive_words=[PEAR | {"match": ["梨子"], "no_match": ["乙"]}])
+TOO_MANY = "梨子" * 200
+"""So many findings that its judgement is larger than these tests let it be."""
 MOST_BYTES = 50_000
-TOO_LARGE = f"the message is larger than {CALLS_REANALYZED.name} takes; it has 200 findings, 200 of own.one"
+TOO_LARGE = f"the message is larger than {CALLS_REANALYZED.name} takes; it has 200 findings, 200 of own.pear"
 
 
 @pytest.mark.parametrize("dry_run", [True, False], ids=["dry run", "real run"])
@@ -270,7 +272,7 @@ def test_a_call_whose_judgement_no_topic_takes_is_counted_and_named_and_holds_up
 ) -> None:
     monkeypatch.setattr(CallAnalysis, "max_bytes", MOST_BYTES)
     shelf.hear(*CALLS, call("c1-large", TOO_MANY))
-    report = shelf.replay(publisher=None if dry_run else shelf.broker)
+    report = shelf.replay(publisher=None if dry_run else shelf.broker, judge=judge_of(FRUIT))
     assert (report.transcripts, report.judged, report.unjudged, report.unreadable) == (5, 4, 1, 0)
     assert report.named_unjudged == [Unjudged("acme", "c1-large", TOO_LARGE)]
     assert (report.findings["own.one"], dict(report.moves)) == (3, {"low → high": 3}), "nothing of it counts"
@@ -285,6 +287,7 @@ def test_what_follows_from_a_judgement_that_is_not_written_is_not_written_either
     shelf.hear(CALLS[0], call("c1-large", TOO_MANY))
     shelf.replay(
         publisher=shelf.broker,
+        judge=judge_of(FRUIT),
         side_outputs=lambda analysis: [ProducerRecord("alerts", b"k", analysis.call_id.encode())],
     )
     assert [record.value for record in shelf.broker.records["alerts"]] == [b"c1"]
@@ -296,7 +299,7 @@ def test_a_judgement_that_kafka_never_takes_is_of_a_call_that_could_not_be_judge
     """Brokers may take less than the topic was declared with."""
     monkeypatch.setitem(MAX_BYTES, CALLS_REANALYZED.name, MOST_BYTES)
     shelf.hear(*CALLS, call("c1-large", TOO_MANY))
-    report = shelf.replay(publisher=shelf.broker)
+    report = shelf.replay(publisher=shelf.broker, judge=judge_of(FRUIT))
     assert set(shelf.written) == {"c1", "c2", "c3", "c4"}
     assert (report.judged, report.unjudged, dict(report.moves)) == (4, 1, {"low → high": 3})
     (unjudged,) = report.named_unjudged
@@ -328,7 +331,8 @@ class TestResumed:
         shelf.hear(call("c-large", TOO_MANY, day=1))
         shelf.store.put("transcripts/acme/2026/01/02/notes.txt", b"x")
         undisturbed = MemoryBroker()
-        expected = shelf.replay(levels={}, publisher=undisturbed)
+        judge = judge_of(FRUIT)
+        expected = shelf.replay(levels={}, judge=judge, publisher=undisturbed)
         assert (expected.unreadable, expected.unjudged) == (1, 1)
         plan = ReplayPlan("0.0.1", ALL, (APPLE,))
 
@@ -340,7 +344,7 @@ class TestResumed:
             kept.begin(plan.to_json())
             if batches_done < 3:
                 with pytest.raises(Killed):
-                    shelf.replay(levels={}, publisher=shelf.broker, kept=kept, progress=killed_after)
+                    shelf.replay(levels={}, judge=judge, publisher=shelf.broker, kept=kept, progress=killed_after)
         with ReplayProgress(tmp_path / "kept") as kept:
             reached = kept.reached()
             assert reached is not None
@@ -351,7 +355,9 @@ class TestResumed:
                 (Unreadable(*one) for one in reached.unreadable),
                 (Unjudged(*one) for one in reached.unjudged),
             )
-            report = shelf.replay(levels={}, publisher=shelf.broker, kept=kept, report=so_far, after=reached.last_key)
+            report = shelf.replay(
+                levels={}, judge=judge, publisher=shelf.broker, kept=kept, report=so_far, after=reached.last_key
+            )
             kept.finish()
             assert kept.reached() is None
         assert report == expected
