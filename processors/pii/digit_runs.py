@@ -24,13 +24,14 @@ _SEPARATOR = r"[\s,、.。-]"
 _REPEATED = rf"(?:[一两俩二三四五六七八九1-9]个|[双俩])[{_D}]"
 _ONE = rf"(?:{_REPEATED}|[{_D}])"
 _CLOSE = rf"(?:[{_SOFT}](?=[{_D}{_SOFT}]))"
-_CALLS = (
+_WANTED = (
     r"要\s?(?:[1一幺]\s?(?:[2二两]\s?[13一幺三]|[0零〇]\s?[0零〇])|[9九]\s?[5五])"
     rf"(?:\s?[{_D}]){{2,3}}(?!\s?[{_D}])"
 )
+HOTLINE_WANTED = re.compile(_WANTED)
 """我要12315投诉: here 要 is no 幺, but a verb before a number that everybody knows."""
 _SPOKEN = re.compile(
-    rf"(?:(?!{_CALLS})[要妖腰夭吆](?=[{_D}]{{3}}))?{_ONE}(?:(?:{GAP}|{_CLOSE}{{1,2}}){_ONE})*(?:[洞拐勾]+(?![一-鿿]))?"
+    rf"(?:(?!{_WANTED})[要妖腰夭吆](?=[{_D}]{{3}}))?{_ONE}(?:(?:{GAP}|{_CLOSE}{{1,2}}){_ONE})*(?:[洞拐勾]+(?![一-鿿]))?"
 )
 _TOKEN = re.compile(
     rf"(?:(?P<times>[一两俩二三四五六七八九1-9])个|(?P<twice>[双俩]))(?P<repeated>[{_D}])|(?P<digit>[{_D}{_SOFT}])"
@@ -167,7 +168,8 @@ def _is_expected_amount(match: re.Match[str]) -> bool:
 
 _EXPECTED_ONE = rf"(?:{_REPEATED}|[{_D}]|十(?=[{_D}])|(?<=[{_D}])[{_UNITS}])"
 _EXPECTED = re.compile(
-    rf"(?:(?!{_CALLS})[{_SOFT}]){{0,2}}(?:{_EXPECTED_ONE}|(?<=[{_SOFT}]){_EXPECTED_ONE})(?:(?:{GAP}|[{_SOFT}]{{1,2}}){_EXPECTED_ONE})*"
+    rf"(?:(?!{_WANTED})[{_SOFT}]){{0,2}}(?:{_EXPECTED_ONE}|(?<=[{_SOFT}]){_EXPECTED_ONE})"
+    rf"(?:(?:{GAP}|[{_SOFT}]{{1,2}}){_EXPECTED_ONE})*"
     rf"(?:{_SEPARATORS}[洞拐勾两]+|[要妖腰夭吆](?![一-鿿]))*"
 )
 

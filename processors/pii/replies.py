@@ -13,7 +13,7 @@ from itertools import pairwise
 from processors.pii.asking import OTHER_NUMBER
 from processors.pii.conversation import AMOUNT_BEFORE, PATIENCE_MS, Line, NumbersSaid
 from processors.pii.digit_kinds import is_public_service_number, is_service_number, kind_unasked
-from processors.pii.digit_runs import GAP, without_quantities
+from processors.pii.digit_runs import GAP, HOTLINE_WANTED, without_quantities
 from processors.pii.match import UNNAMED, FoundKind, PiiMatch
 from processors.pii.passport import FLIGHT, OF_A_JOURNEY
 from processors.pii.spelled import PRODUCT
@@ -352,8 +352,9 @@ def _is_other(text: str, run: _Run, *, personal: bool) -> bool:
         or (run.tokens < _LONGER_THAN_AMOUNTS and AMOUNT_BEFORE.search(text, max(0, run.start - 10), run.start))
     ):
         return True
-    wanted = run.spelled[1:] if text[run.start] == "要" else run.spelled  # 我要12315投诉: there it is a verb
-    if run.is_digits and any(is_service_number(one) or _are_hotlines(one) for one in (run.spelled, wanted)):
+    if run.is_digits and (is_service_number(run.spelled) or _are_hotlines(run.spelled)):
+        return True
+    if HOTLINE_WANTED.match(text, run.start):
         return True
     if _OTHER_AFTER.match(text, run.end):
         return True

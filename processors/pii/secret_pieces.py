@@ -47,10 +47,11 @@ def find_secret_pieces(lines: Sequence[Line], reading: NumbersSaid) -> list[list
     for number, line in enumerate(lines):
         kind = _nearest(about, number)
         other = any(mention.topic == OTHER_NUMBER for mention in reading.named[number])
-        pieces = list(_pieces(line.text)) if kind is not None and not other else []
-        found.append([PiiMatch(kind or "password", start, end, _CERTAINTY) for start, end in pieces])
-        doors = (match.span("piece") for match in _AT_A_DOOR.finditer(line.text))
-        found[-1].extend(PiiMatch("password", start, end, _CERTAINTY) for start, end in doors)
+        doors = _AT_A_DOOR.finditer(line.text)
+        of_line = [PiiMatch("password", *match.span("piece"), _CERTAINTY) for match in doors]
+        if kind is not None and not other:
+            of_line += [PiiMatch(kind, start, end, _CERTAINTY) for start, end in _pieces(line.text)]
+        found.append(of_line)
     return found
 
 
