@@ -17,6 +17,7 @@ from schemas.config.settings_part import SettingsPart
 from schemas.errors import InvalidMessageError, OperatorError, RetryableError
 from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.call_ended import CallEnded
+from schemas.messages.classes import FindingSource
 from schemas.messages.records import ConsumerRecord, ProducerRecord
 from schemas.messages.transcript import Transcript
 
@@ -445,6 +446,9 @@ class SecondReader(Protocol):
 
     model: str
     """What answers, as findings name it; another one is asked again about the same calls."""
+
+    source: FindingSource
+    """What its findings say that found them: `second_reader`, or `hook`."""
 
     def estimate(self, question: Question) -> int:
         """How many tokens a question may cost at most."""

@@ -9,6 +9,7 @@ stands.
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
+from processors.judging.by_reading import ABOUT_AGENTS, READ
 from processors.pii.fact_fields import mask_field
 from processors.pii.masking import MaskSettings, mask_text
 from processors.text.heard import pairs_heard
@@ -260,7 +261,11 @@ def with_masked_words(verdict: VerdictGiven) -> VerdictGiven:
 
 
 def rows_for_analysis(analysis: CallAnalysis) -> TableRows:
-    """The judged call with its findings, and its outcome. Raises `InvalidMessageError` as above."""
+    """The judged call with its findings, and its outcome. Raises `InvalidMessageError` as above.
+
+    Of what the agent did that is only read the measure is null, for agents see this map; `reading` has it.
+    """
+    guessed = sorted(ABOUT_AGENTS & set(analysis.read_measures))
     version = version_of_analysis(analysis)
     call_row: Row = {
         **_call_columns(analysis.call),
@@ -275,10 +280,12 @@ def rows_for_analysis(analysis: CallAnalysis) -> TableRows:
         "roles_doubtful": analysis.roles_doubtful,
         "duration_ms": _measured_uint64("duration_ms", analysis.measures.get("duration_ms")),
         "duration_in_band": _measured_bool("duration_in_band", analysis.measures.get("duration_in_band")),
-        "measures": {name: _number(name, value) for name, value in analysis.measures.items()},
+        "measures": {
+            name: None if name in guessed else _number(name, value) for name, value in analysis.measures.items()
+        },
         "response_delays_ms": _uint64s("response_delays_ms", list(analysis.response_delays_ms)),
-        "skipped.measure": [skipped.measure for skipped in analysis.skipped_analysis],
-        "skipped.reason": [skipped.reason for skipped in analysis.skipped_analysis],
+        "skipped.measure": [*(skipped.measure for skipped in analysis.skipped_analysis), *guessed],
+        "skipped.reason": [*(skipped.reason for skipped in analysis.skipped_analysis), *(READ for _ in guessed)],
         "risk_level": analysis.risk.level if analysis.risk else None,
         "risk_score": analysis.risk.score if analysis.risk else None,
         "risk_reasons": list(analysis.risk.reasons) if analysis.risk else [],

@@ -11,6 +11,7 @@ from pathlib import Path
 from processors.detectors import find_detectors
 from processors.detectors.base.contract import Detector, DetectorContext, Measure, NotMeasured, ResponseDelays, Result
 from processors.judging.assessment import Assessor
+from processors.judging.by_reading import with_read_measures
 from processors.judging.call_context import NO_BACKGROUND, Background, CallContext
 from processors.judging.retention import retention_by_rules
 from processors.rules.examples import check_examples
@@ -174,7 +175,8 @@ class Judge:
             analyzed_at=now,
         )
         book = self.rulebooks.of(context) or self.rulebooks.book(transcript.tenant_id, "zh", transcript.call.industry)
-        return self._assessor.complete(analysis, transcript, retention_by_rules(book, context, analysis.topics))
+        kept = retention_by_rules(book, context, analysis.topics)
+        return with_read_measures(self._assessor.complete(analysis, transcript, kept))
 
     def _hear(self, transcript: Transcript, background: Background) -> tuple[CallContext, list[_Account]]:
         """The accounts of all detectors; those that read measures run after those that only take them."""

@@ -44,6 +44,8 @@ def _pull(
     findings: Sequence[Finding],
 ) -> Trigger | None:
     """The trigger where something pulls it."""
+    if rule.only_if is not None and _pulling_value(rule.only_if, measures) is None:
+        return None
     found: list[str] = []
     if rule.findings is not None:
         usual = rule.findings.min_severity

@@ -13,7 +13,7 @@ from processors.listening.hallucination import RejectedText, sift
 from processors.listening.intervals import common_ms, length_ms, union
 from processors.listening.quality import Frames, audio_quality, frames_of
 from processors.listening.respelling import SpellingModel
-from processors.listening.role_inference import contradicts, infer_roles, lead_of_first
+from processors.listening.role_inference import UNSURE, contradicts, infer_roles, lead_of_first
 from processors.listening.voice_activity import (
     are_identical,
     detect_speech,
@@ -272,7 +272,7 @@ def _roles_are_doubtful(speakers: Sequence[_Speaker], heard: _Heard, *, inferred
     """Whether what is said contradicts the roles that the event told; of inferred ones, whether only who spoke first
     tells them apart."""
     if inferred:
-        return lead_of_first([_text_of(heard, {position}) for position in (0, 1)]) == 0
+        return abs(lead_of_first([_text_of(heard, {position}) for position in (0, 1)])) < UNSURE
     agent, customer = (
         _text_of(heard, {position for position, speaker in enumerate(speakers) if speaker.role == role})
         for role in ("agent", "customer")

@@ -2,8 +2,11 @@
 
 import re
 from collections.abc import Sequence
+from math import sqrt
 from typing import Literal
 
+from processors.listening.role_model import load_roles
+from processors.text.normalized_text import normalize
 from schemas.messages.call_ended import Role
 
 CallDirection = Literal["inbound", "outbound"]
@@ -37,20 +40,28 @@ _POLITE = "您"
 _MOST_POLITE = 5
 """Who says 您 more often is the agent: each time more counts 1, up to so many."""
 
-LEAST_CONTRADICTION = 4
-"""From so much on, what is said contradicts the roles: at least two signs. Of 160 dialogues none did with right roles,
-and 140 with exchanged ones."""
+OF_PATTERNS = 0.5
+"""What a point of theirs counts, where no Chinese is said."""
+ENOUGH_LETTERS = 120
+"""So many Chinese letters of both speakers, and patterns count no more: of fewer the model is too sure."""
+_CHINESE = re.compile("[\u4e00-\u9fff]")
+
+UNSURE = 0.5
+"""Below so much, as the logarithm of the odds, words do not tell who is the agent."""
+
+LEAST_CONTRADICTION = 2.0
+"""From so much on, what is said contradicts the roles (docs/accuracy.md)."""
 
 
 def infer_roles(texts: Sequence[str], first_speaker: int | None, direction: CallDirection) -> tuple[Role, Role] | None:
     """The roles of two channels; None where nothing tells them apart.
 
-    `texts` is all that was said on each, in simplified characters; `first_speaker` the channel that spoke first,
+    `texts` is all that was said on each; `first_speaker` the channel that spoke first,
     None unless both spoke. What is said decides; where it does not, who answers the call speaks first: the agent of
     an inbound call, the customer of an outbound one.
     """
     lead = lead_of_first(texts)
-    if lead:
+    if abs(lead) >= UNSURE:
         agent = 0 if lead > 0 else 1
     elif first_speaker is not None:
         agent = first_speaker if direction == "inbound" else 1 - first_speaker
@@ -59,20 +70,30 @@ def infer_roles(texts: Sequence[str], first_speaker: int | None, direction: Call
     return ("agent", "customer") if agent == 0 else ("customer", "agent")
 
 
-def lead_of_first(texts: Sequence[str]) -> int:
-    """By how much the first of two speakers sounds more like the agent than the second: 0 where nothing tells.
+def lead_of_first(texts: Sequence[str]) -> float:
+    """By how much the first of two speakers sounds more like the agent than the second, as the logarithm of the odds: 0
+    where nothing tells. Exchanged, they have the opposite sign.
 
-    `texts` is all that each of them said, in simplified characters.
+    `texts` is all that each of them said. The less Chinese was said, the more certain turns of phrase count beside the
+    model, of English they alone.
     """
-    first, second = (_score(_AGENT, text) - _score(_CUSTOMER, text) for text in texts)
-    more_polite = texts[0].count(_POLITE) - texts[1].count(_POLITE)
-    return first - second + max(-_MOST_POLITE, min(more_polite, _MOST_POLITE))
+    first, second = texts
+    share = min(1.0, sqrt(len(_CHINESE.findall(first + second)) / ENOUGH_LETTERS))
+    by_patterns = _lead_by_patterns(first, second) if share < 1 else 0
+    read = load_roles().lead_of_first(normalize(first).letters, normalize(second).letters) if share else 0.0
+    return share * read + (1 - share) * OF_PATTERNS * by_patterns
+
+
+def _lead_by_patterns(first: str, second: str) -> int:
+    lead = (_score(_AGENT, first) - _score(_CUSTOMER, first)) - (_score(_AGENT, second) - _score(_CUSTOMER, second))
+    more_polite = first.count(_POLITE) - second.count(_POLITE)
+    return lead + max(-_MOST_POLITE, min(more_polite, _MOST_POLITE))
+
+
+def _score(patterns: Sequence[tuple[int, str]], text: str) -> int:
+    return sum(weight for weight, pattern in patterns if re.search(pattern, text, re.IGNORECASE))
 
 
 def contradicts(agent: str, customer: str) -> bool:
     """Whether these words of the two sides are rather those of the other one."""
     return lead_of_first((agent, customer)) <= -LEAST_CONTRADICTION
-
-
-def _score(patterns: Sequence[tuple[int, str]], text: str) -> int:
-    return sum(weight for weight, pattern in patterns if re.search(pattern, text, re.IGNORECASE))

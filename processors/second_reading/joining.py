@@ -1,15 +1,16 @@
 """An analysis with what the second reader found, or why it did not read."""
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 from processors.detectors.base.findings import finding_in_words
 from processors.second_reading.question import Question
 from processors.second_reading.verification import SecondReading, VerifiedQuote
 from schemas.messages.call_analysis import CallAnalysis, MeasureValue, SkippedAnalysis
+from schemas.messages.classes import FindingSource
 from schemas.messages.finding import SEVERITIES, Finding
 
-SECOND_READER = "second_reader"
+SECOND_READER: Literal["second_reader"] = "second_reader"
 """The detector of its findings; what it measures and finds is named after it."""
 
 FINDINGS, DROPPED, DISAGREES = "second_reader_findings", "second_reader_dropped", "second_reader_disagrees"
@@ -27,9 +28,15 @@ def is_joined(analysis: CallAnalysis) -> bool:
     return FINDINGS in analysis.measures
 
 
-def with_reading(analysis: CallAnalysis, question: Question, reading: SecondReading, model: str) -> CallAnalysis:
+def with_reading(
+    analysis: CallAnalysis,
+    question: Question,
+    reading: SecondReading,
+    model: str,
+    source: FindingSource = SECOND_READER,
+) -> CallAnalysis:
     """The analysis with these findings. Scores and risk stay: what the reader says is a suspicion."""
-    findings = [_finding(question, each, model) for each in reading.quotes]
+    findings = [_finding(question, each, model, source) for each in reading.quotes]
     measures: dict[str, MeasureValue] = {
         FINDINGS: len(findings),
         DROPPED: reading.dropped,
@@ -53,7 +60,7 @@ def _changed(analysis: CallAnalysis, **update: Any) -> CallAnalysis:
     return analysis.model_copy(update={"analyzed_at": analysis.analyzed_at + AFTER, **update})
 
 
-def _finding(question: Question, quote: VerifiedQuote, model: str) -> Finding:
+def _finding(question: Question, quote: VerifiedQuote, model: str, source: FindingSource) -> Finding:
     name = f"{SECOND_READER}_{quote.kind}"
     return finding_in_words(
         question.context.transcript,
@@ -65,7 +72,7 @@ def _finding(question: Question, quote: VerifiedQuote, model: str) -> Finding:
         category=name,
         severity="info",
         confidence=quote.confidence,
-        attributes={"model": model, "prompt": question.pack.name},
+        attributes={"model": model, "prompt": question.pack.name, "source": source},
     )
 
 

@@ -15,8 +15,10 @@ from schemas.config.console_url import NO_CONSOLE, ConsoleUrl
 from schemas.config.roles import RolesFile, load_roles
 from schemas.config.tenants import USUAL_DAYS, TenantDays
 from schemas.errors import OperatorError
+from schemas.messages.classes import nature_in_sql, source_in_sql
 
 _LINK = re.compile(r"\{\{call_url ([\w.]+), ([\w.]+)(?:, ([\w.]+))?\}\}")
+_CLASS = re.compile(r"\{\{(nature|source) ([\w., ]+)\}\}")
 _AFTER = re.compile(r"^-- made after: (.+)$", re.MULTILINE)
 _WHOLE = re.compile(
     r"(?P<head>CREATE OR REPLACE VIEW )\w+(?P<on> [^\n]*\n\(\n)(?P<columns>.*?)(?P<between>\n\)\n.*?^AS SELECT\n)"
@@ -34,6 +36,7 @@ def load_views(
 ) -> dict[str, str]:
     """Name → statement with placeholders (`schemas.clickhouse.cluster`), in an order in which they can be made.
 
+    `{{nature category, role, severity}}` and `{{source detector, attributes}}` are those of a finding.
     `days` are those of the tenants; without them all are where most are. `console` is where links to calls lead:
     `{{call_url tenant_id, call_id, start_ms}}` is one, without the last to the beginning of the call.
 
@@ -50,7 +53,7 @@ def load_views(
         found = split_statements(sql)
         if len(found) != 1 or not re.match(rf"CREATE OR REPLACE VIEW {name}\s", found[0]):
             raise ViewFilesError(f"{file.name} must hold one statement: CREATE OR REPLACE VIEW {name}")
-        statements[name] = _with_links(with_days(found[0], days), console)
+        statements[name] = _with_classes(_with_links(with_days(found[0], days), console))
         after[name] = [other.strip() for line in _AFTER.findall(sql) for other in line.split(",")]
     roles = load_roles()
     for name, view in roles.views.items():
@@ -68,6 +71,14 @@ def load_views(
 
 def _with_links(statement: str, console: ConsoleUrl) -> str:
     return _LINK.sub(lambda found: console.sql(*found.groups()), statement)
+
+
+def _with_classes(statement: str) -> str:
+    def expression(found: re.Match[str]) -> str:
+        columns = found[2].split(", ")
+        return nature_in_sql(*columns) if found[1] == "nature" else source_in_sql(*columns)
+
+    return _CLASS.sub(expression, statement)
 
 
 def part_of_view(name: str, whole: str, roles: RolesFile) -> str:

@@ -61,6 +61,7 @@ class TriggerRule(Record):
     active: bool = Field(default=True, description="false: no call is selected by it, unless an override says so")
     findings: TriggerFindings | None = None
     measure: TriggerMeasure | None = None
+    only_if: TriggerMeasure | None = Field(default=None, description="it is pulled only where this holds, too")
 
     @model_validator(mode="after")
     def _can_be_pulled(self) -> Self:

@@ -59,18 +59,20 @@ class Risk(Record):
 TriggerName = Literal[
     "complaint_threat",
     "customer_agitated",
+    "customer_upset",
     "duration_anomaly",
     "like",
     "mandatory_script",
     "reading",
     "safety",
     "sensitive_word",
+    "suspected_violation",
 ]
 """What can select a call. A closed list: `schemas/config/selection.yaml` says when each of them does."""
 
 TRIGGER_NAMES: tuple[TriggerName, ...] = get_args(TriggerName)
 
-SUSPECTING: tuple[TriggerName, ...] = ("like", "reading")
+SUSPECTING: tuple[TriggerName, ...] = ("customer_upset", "like", "reading", "suspected_violation")
 """Triggers that rest on a suspicion: they select, but raise no alert, enter no KPI and are not shown to agents."""
 
 
@@ -175,6 +177,11 @@ class CallAnalysis(Message):
         "on the side of the agent raises no alert",
     )
     measures: dict[Slug, MeasureValue] = Field(default_factory=dict)
+    read_measures: tuple[Slug, ...] = Field(
+        default=(),
+        description="names of the measures of which rules know or find nothing, and whose value is what the reading "
+        "heads think: no points, risk or certain trigger rests on them",
+    )
     response_delays_ms: tuple[Annotated[int, Field(ge=0)], ...] = Field(
         default=(),
         max_length=MAX_RESPONSES,

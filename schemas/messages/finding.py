@@ -2,9 +2,10 @@
 
 from typing import Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from schemas.messages.call_ended import Role
+from schemas.messages.classes import FindingSource, Nature, nature_of, source_of
 from schemas.messages.message import Record, Slug
 
 Severity = Literal["info", "low", "medium", "high", "critical"]
@@ -37,6 +38,32 @@ class Finding(Record):
     score_delta: float = 0
     confidence: float = Field(default=1, ge=0, le=1)
     attributes: dict[str, str | int | float | bool] = Field(default_factory=dict)
+    nature: Nature = Field(
+        default="violation",
+        description="violation: the agent did wrong; omission: did not do what must be done; customer: what the "
+        "customer says or feels; interaction: between the two; call: length and recording; act: something was said or "
+        "done, without blame. By the category, where it is not told",
+    )
+    source: FindingSource = Field(
+        default="rule",
+        description="which way of looking found it; what reading, second_reader and hook find nobody has confirmed. By "
+        "the detector, where it is not told",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_classed(cls, content: object) -> object:
+        """Findings of release 0.12 or before do not tell what they are."""
+        if not isinstance(content, dict):
+            return content
+        told = dict(content)
+        if "nature" not in told:
+            told["nature"] = nature_of(*(str(told.get(name)) for name in ("category", "role", "severity")))
+        if "source" not in told:
+            attributes = told.get("attributes")
+            source = attributes.get("source") if isinstance(attributes, dict) else None
+            told["source"] = source_of(str(told.get("detector")), source)
+        return told
 
     @property
     def may_alert(self) -> bool:

@@ -167,7 +167,8 @@ class SecondRead:
                 raise NotReadError(TRANSCRIPT_NOT_STORED)
             pack = self.packs.of(analysis.tenant_id)
             question = question_about(CallContext(transcript), pack, self.policy.most_characters)
-            result = with_reading(analysis, question, self._reading(question), self.reader.model)
+            reading = self._reading(question)
+            result = with_reading(analysis, question, reading, self.reader.model, self.reader.source)
         except TranscriptGoneError:
             return None
         except ReaderBusyError:

@@ -22,7 +22,9 @@ CREATE OR REPLACE VIEW findings {{on_cluster}}
     confidence Float64 COMMENT 'confidence of the detector, 0 to 1',
     attributes Map(LowCardinality(String), String) COMMENT 'what else the detector says, see its documentation',
     analysis_version UInt32 COMMENT 'version of the analysis; a higher one replaces a lower one',
-    call_url String COMMENT 'link that opens the call in the console at that second; empty where console_url is not set'
+    call_url String COMMENT 'link that opens the call in the console at that second; empty where console_url is not set',
+    nature LowCardinality(String) COMMENT 'violation or omission of the agent, customer, interaction, call, or act without blame',
+    source LowCardinality(String) COMMENT 'what found it: rule, measure, or reading where it found what rules had missed'
 )
 SQL SECURITY DEFINER
 AS SELECT
@@ -48,7 +50,9 @@ AS SELECT
     confidence,
     if((tenant_id, call_id) GLOBAL IN (SELECT tenant_id, call_id FROM blocked_calls), CAST(map(), 'Map(LowCardinality(String), String)'), told) AS attributes,
     analysis_version,
-    {{call_url tenant_id, call_id, start_ms}} AS call_url
+    {{call_url tenant_id, call_id, start_ms}} AS call_url,
+    {{nature category, role, severity}} AS nature,
+    {{source detector, told}} AS source
 FROM call_versions FINAL
 ARRAY JOIN
     findings.finding_id AS finding_id,

@@ -112,7 +112,7 @@ AS WITH
                 risk_score,
                 risk_parts,
                 risk_reasons,
-                arrayFilter(name -> name NOT IN ('like', 'reading'), selected_by.trigger) AS triggers,
+                arrayFilter(name -> name NOT IN ('customer_upset', 'like', 'reading', 'suspected_violation'), selected_by.trigger) AS triggers,
                 if(isNull(call_versions.selected), NULL, notEmpty(triggers)) AS selected,
                 transcribed_at,
                 analyzed_at,

@@ -36,7 +36,7 @@ AS SELECT
     reason,
     finding_ids,
     measure,
-    trigger IN ('like', 'reading') AS is_suspicion,
+    trigger IN ('customer_upset', 'like', 'reading', 'suspected_violation') AS is_suspicion,
     risk_level,
     risk_score,
     analysis_version,

@@ -20,7 +20,9 @@ CREATE OR REPLACE VIEW suspicions {{on_cluster}}
     analysis_version UInt32 COMMENT 'version of the analysis; a higher one replaces a lower one',
     call_url String COMMENT 'link that opens the call in the console at that second; empty where console_url is not set',
     rule_id LowCardinality(String) COMMENT 'what a verdict names: suspected_ and the kind, of a whole call suspected_in_call_ and the kind; of like the rule',
-    kind_probability Nullable(Float64) COMMENT 'of reading: that it is of that kind, 0 to 1, by itself; below 0.2 the kind is hardly more than a guess; null of a call as a whole and of others'
+    kind_probability Nullable(Float64) COMMENT 'of reading: that it is of that kind, 0 to 1, by itself; below 0.2 the kind is hardly more than a guess; null of a call as a whole and of others',
+    nature LowCardinality(String) COMMENT 'violation of the agent, or customer',
+    source LowCardinality(String) COMMENT 'reading (also of rules with like), second_reader or hook'
 )
 SQL SECURITY DEFINER
 AS SELECT
@@ -44,7 +46,9 @@ AS SELECT
     analysis_version,
     {{call_url tenant_id, call_id, start_ms}} AS call_url,
     rule_id,
-    toFloat64OrNull(attributes['kind_probability']) AS kind_probability
+    toFloat64OrNull(attributes['kind_probability']) AS kind_probability,
+    {{nature category, role, severity}} AS nature,
+    {{source detector, attributes}} AS source
 FROM call_versions FINAL
 ARRAY JOIN
     findings.finding_id AS finding_id,
@@ -53,6 +57,7 @@ ARRAY JOIN
     findings.rule_version AS rule_version,
     findings.detector AS detector,
     findings.role AS role,
+    findings.severity AS severity,
     findings.start_ms AS start_ms,
     findings.end_ms AS end_ms,
     findings.quote AS quote,

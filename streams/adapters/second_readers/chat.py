@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from processors.second_reading.question import NotReadError, Question
 from processors.second_reading.verification import WRONG_SCHEMA, answer_schema
+from schemas.messages.classes import FindingSource
 from streams.adapters.second_readers.exchange import Exchange
 from streams.ports import ReadAnswer
 from streams.settings import Settings
@@ -41,6 +42,7 @@ class ChatReader:
 
     def __init__(self, settings: Settings, exchange: Exchange) -> None:
         self.model = settings.second_reader_model
+        self.source: FindingSource = "second_reader"
         self._key = settings.second_reader_secret_key.get_secret_value()
         self._most_tokens = settings.second_reader_max_tokens
         self._format = settings.second_reader_format

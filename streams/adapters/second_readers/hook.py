@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from processors.alerts.signatures import standard_webhooks_key, standard_webhooks_signature
 from processors.second_reading.question import NotReadError, Question
 from processors.second_reading.verification import NO_JSON
+from schemas.messages.classes import FindingSource
 from streams.adapters.second_readers.exchange import Exchange
 from streams.ports import Clock, ReadAnswer
 from streams.settings import Settings
@@ -16,6 +17,7 @@ class HookReader:
 
     def __init__(self, settings: Settings, exchange: Exchange, clock: Clock) -> None:
         self.model = settings.second_reader_model or "hook"
+        self.source: FindingSource = "hook"
         self._key = standard_webhooks_key(settings.second_reader_secret_key)
         self._exchange = exchange
         self._clock = clock

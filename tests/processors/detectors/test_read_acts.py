@@ -72,6 +72,13 @@ ANSWERED: Line = ("customer", "我叫张伟，零三一八二四")
 TOLD: Line = ("agent", "张先生，您账上还有三千二，上个月扣了四百")
 
 
+def assert_stands_in(analysis: CallAnalysis, measure: str, read: str) -> None:
+    """The measure has what is read, and says so."""
+    assert analysis.measures[measure] == analysis.measures[read]
+    assert measure in analysis.read_measures
+    assert measure not in {skipped.measure for skipped in analysis.skipped_analysis}
+
+
 class TestIdentity:
     @pytest.mark.parametrize("industry", ["ecommerce", "education", "general"])
     def test_where_no_rule_is_asked_it_is_read(self, industry: str) -> None:
@@ -81,7 +88,7 @@ class TestIdentity:
         assert asked.measures["reading_identity_verified"] is True
         assert not_asked.measures["reading_identity_verified"] is False
         for analysis in (asked, not_asked):
-            assert analysis.measures["identity_verified_before_disclosure"] is None
+            assert_stands_in(analysis, "identity_verified_before_disclosure", "reading_identity_verified")
             assert not any(one.category == "procedure_broken" for one in analysis.findings)
 
     def test_where_nothing_is_told_there_is_nothing_to_verify(self) -> None:

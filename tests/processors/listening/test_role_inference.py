@@ -48,17 +48,31 @@ def test_where_words_do_not_tell_who_answers_speaks_first(
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "lead"),
+    ("one", "other"),
     [
-        pytest.param("您看您方便吗", "行", 2, id="who is polite more often"),
-        pytest.param("您看您方便吗", "您说", 1, id="the difference counts"),
-        pytest.param("您" * 40, "嗯", 5, id="and is no proof by itself"),
-        pytest.param("嗯", "嗯", 0, id="nothing tells"),
+        pytest.param("您看您方便吗", "行", id="who is polite more often"),
+        pytest.param("Thank you for calling", "Where is my parcel?", id="english"),
+        pytest.param(
+            "这个我帮您记一笔，三天以内给您回话", "你们上回也是这么讲的，我家里头还淹着水", id="in words of no pattern"
+        ),
+        pytest.param("嗯", "嗯", id="nothing tells"),
     ],
 )
-def test_who_says_nin_more_often_is_rather_the_agent(one: str, other: str, lead: int) -> None:
-    assert lead_of_first([one, other]) == lead
-    assert lead_of_first([other, one]) == -lead
+def test_exchanged_the_lead_is_the_opposite(one: str, other: str) -> None:
+    assert lead_of_first([one, other]) == pytest.approx(-lead_of_first([other, one]))
+    assert (lead_of_first([one, other]) == 0) is (one == other)
+
+
+def test_a_rude_agent_who_says_nothing_that_agents_say_is_told_apart() -> None:
+    agent = (
+        "放楼下了自己下来搬，我一天一千多件，谁给你扛六楼，丢了你自己认，你要是敢去平台上乱写，往后你家的件别想好好到手"
+    )
+    customer = (
+        "我买的时候付了上楼的钱，你门铃都没按就放大门口，我腿脚不方便，麻烦你还是帮我搬上来，你这些话我都记下来了"
+    )
+    for direction in ("inbound", "outbound"):
+        assert infer_roles([agent, customer], 1, direction) == AGENT_FIRST
+        assert infer_roles([customer, agent], 0, direction) == CUSTOMER_FIRST
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ MADE_BY_THE_VIEW = {
         "reading",
         "triggers",
     },
-    "findings": {"call_url", "day", "ended_local"},
+    "findings": {"call_url", "day", "ended_local", "nature", "source"},
     "selected_calls": {"call_url", "day", "ended_local", "is_suspicion"},
     "alerts": {"call_url", "day", "raised_local"},
     "transcripts": {"day", "segments_count", "text"},
