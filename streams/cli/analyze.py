@@ -1,17 +1,19 @@
 """`callstream analyze`: one recording or transcript through the same stages in one process, without any server."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from streams.cli.command_settings import command_settings
+from streams.cli.console.exit_codes import EXIT_PROBLEM
 from streams.cli.console.options import JsonOption
-from streams.cli.console.output import print_json
+from streams.cli.console.output import print_json, print_json_line
 from streams.settings import Settings
 
 if TYPE_CHECKING:
+    from processors.judging.pipeline import Judge
     from schemas.messages.call_analysis import CallAnalysis
     from schemas.messages.transcript import Transcript
     from streams.ports import Clock
@@ -21,35 +23,76 @@ AGITATED = 0.5
 
 
 def analyze(
-    file: Annotated[Path | None, typer.Argument(help="The recording.")] = None,
-    transcript: Annotated[
-        Path | None,
-        typer.Option(help="Instead of a recording, a transcript that was made elsewhere: JSON (docs/transcripts.md)."),
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="The recording; with --transcript, further transcripts.")
     ] = None,
-    meta: Annotated[Path | None, typer.Option(help="JSON file with fields of CallEnded.")] = None,
+    transcript: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Instead of a recording, a transcript that was made elsewhere: JSON (docs/transcripts.md). May be "
+            "given more than once, and followed by further files."
+        ),
+    ] = None,
+    meta: Annotated[Path | None, typer.Option(help="JSON file with fields of CallEnded, for all files.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Analyse one recording in this process.
+    """Analyse one recording, or transcripts, in this process.
 
     Runs the same stages as the pipeline, without a broker, an object store or a database. A transcript that was made
-    elsewhere is masked first, then judged as far as words go.
+    elsewhere is masked first, then judged as far as words go. Of several, --json prints a line of JSON each, in their
+    order; where one cannot be read its line has the error, and the command ends with 1.
     """
     from streams.ports import SystemClock
 
-    if file is not None and transcript is not None:
-        raise typer.BadParameter("give a recording or a transcript, not both", param_hint="--transcript")
-    settings, clock = command_settings(), SystemClock()
-    if transcript is not None:
-        heard, analysis = analyze_transcript(transcript, meta, settings, clock)
-    elif file is not None:
-        heard, analysis = analyze_file(file, meta, settings, clock)
-    else:
+    recordings, transcripts = (files or [], []) if not transcript else ([], [*transcript, *(files or [])])
+    if len(recordings) > 1:
+        raise typer.BadParameter("give one recording; several transcripts go with --transcript", param_hint="FILE")
+    if not recordings and not transcripts:
         raise typer.BadParameter("give a recording, or a transcript with --transcript", param_hint="FILE")
+    settings, clock = command_settings(), SystemClock()
+    if len(transcripts) > 1:
+        _analyze_each(transcripts, meta, settings, clock, as_json=as_json)
+        return
+    if transcripts:
+        heard, analysis = analyze_transcript(transcripts[0], meta, settings, clock)
+    else:
+        heard, analysis = analyze_file(recordings[0], meta, settings, clock)
     if as_json:
-        print_json({"transcript": heard.model_dump(mode="json"), "analysis": analysis.model_dump(mode="json")})
+        print_json(_as_json(heard, analysis))
         return
     for line in _lines(heard, analysis):
         typer.echo(line)
+
+
+def _analyze_each(
+    transcripts: Sequence[Path], meta: Path | None, settings: Settings, clock: "Clock", *, as_json: bool
+) -> None:
+    """One after the other; what cannot be read holds up none of the others."""
+    from schemas.errors import InvalidCallError
+
+    judge = _judge(settings)
+    unread = 0
+    for file in transcripts:
+        try:
+            heard, analysis = analyze_transcript(file, meta, settings, clock, judge)
+        except InvalidCallError as error:
+            unread += 1
+            typer.echo(str(error), err=True)
+            if as_json:
+                print_json_line({"error": str(error)})
+            continue
+        if as_json:
+            print_json_line(_as_json(heard, analysis))
+            continue
+        typer.echo(f"== {file}")
+        for line in _lines(heard, analysis):
+            typer.echo(line)
+    if unread:
+        raise typer.Exit(EXIT_PROBLEM)
+
+
+def _as_json(transcript: "Transcript", analysis: "CallAnalysis") -> dict[str, object]:
+    return {"transcript": transcript.model_dump(mode="json"), "analysis": analysis.model_dump(mode="json")}
 
 
 def analyze_file(
@@ -74,15 +117,15 @@ def analyze_file(
         engine = build_engine(settings)
         emotion = build_emotion(settings, engine)
         transcript = listen(call, data, engine, how, clock.now(), time.monotonic, emotion, decoder.decode)
-    return transcript, _judged(transcript, settings, clock)
+    return transcript, _judged(transcript, _judge(settings), clock)
 
 
 def analyze_transcript(
-    file: Path, meta: Path | None, settings: Settings, clock: "Clock"
+    file: Path, meta: Path | None, settings: Settings, clock: "Clock", judge: "Judge | None" = None
 ) -> "tuple[Transcript, CallAnalysis]":
     """The masked transcript and the analysis of a transcript that was made elsewhere; `meta` as in `analyze_file`.
 
-    Raises `InvalidCallError`.
+    `judge` is that of the settings, where it is there already. Raises `InvalidCallError`.
     """
     from processors.receiving.pipeline import transcript_of
     from streams.analysis import receive_settings
@@ -90,14 +133,18 @@ def analyze_transcript(
 
     received = transcript_of_file(file, read_facts(meta) if meta else {}, usual_call_id="transcript")
     transcript = transcript_of(received, receive_settings(settings), clock.now())
-    return transcript, _judged(transcript, settings, clock)
+    return transcript, _judged(transcript, judge or _judge(settings), clock)
 
 
-def _judged(transcript: "Transcript", settings: Settings, clock: "Clock") -> "CallAnalysis":
+def _judge(settings: Settings) -> "Judge":
     from streams.analysis import build_judge
+
+    return build_judge(settings)
+
+
+def _judged(transcript: "Transcript", judge: "Judge", clock: "Clock") -> "CallAnalysis":
     from streams.cli.console.without_rules import note_industry_without_rules
 
-    judge = build_judge(settings)
     note_industry_without_rules(judge.rulebooks, transcript.call)
     return judge.judge(transcript, clock.now())
 

@@ -152,6 +152,9 @@ def call_of_file(
     return event_for(facts, data, found, ended_at=datetime.fromtimestamp(written_s, UTC)), data
 
 
+UTTERANCES, SEGMENTS = "utterances", "segments"
+
+
 def transcript_of_file(
     file: Path, facts: Mapping[str, Any] = _NO_FACTS, usual_call_id: str | None = None
 ) -> TranscriptReceived:
@@ -159,9 +162,13 @@ def transcript_of_file(
 
     `facts` are fields of the call that go before those of the file; what they say of a recording is left out. What
     nobody says of the call is filled in as for a recording: it ended when the file was last written, and it began as
-    long before as its utterances last. Raises `InvalidCallError`, which names line or field and what belongs there.
+    long before as its utterances last. `segments` is another name for `utterances`.
+
+    Raises `InvalidCallError`, which names line or field and what belongs there.
     """
     given, written_s = _read_transcript(file)
+    named = SEGMENTS if SEGMENTS in given and UTTERANCES not in given else UTTERANCES
+    given = {UTTERANCES if name == named else name: value for name, value in given.items()}
     of_call = given.get("call", {})
     if not isinstance(of_call, dict):
         raise InvalidCallError(f"{file.name}: call: must be an object with fields of the call")
@@ -178,7 +185,7 @@ def transcript_of_file(
         message = TranscriptReceived.decode(json.dumps(written).encode())
     except InvalidMessageError as error:
         problems = "; ".join(told for problem in error.problems for told in with_names(problem, written))
-        problems = problems.replace(NO_CALL_ID, f"{NO_CALL_ID}, or --call-id")
+        problems = problems.replace(NO_CALL_ID, f"{NO_CALL_ID}, or --call-id").replace(UTTERANCES, named)
         raise InvalidCallError(f"{file.name}: {problems}") from None
     if message.sealed is not None:
         raise InvalidCallError(f"{file.name}: sealed: a file holds utterances in its place")

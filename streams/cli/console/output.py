@@ -31,6 +31,11 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
 
 
+def print_json_line(value: Any) -> None:
+    """The same on one line, for programs that read several."""
+    typer.echo(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+
+
 def end_with_problems(problems: Iterable[str]) -> NoReturn:
     """A line each on standard error; the command ends with 1."""
     for problem in problems:

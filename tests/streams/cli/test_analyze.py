@@ -209,6 +209,38 @@ class TestAnalyzeTranscript:
         ended = terminal.run("analyze", "--transcript", file, "--meta", call, "--json")
         assert ended.json["analysis"]["call"]["industry"] == "ecommerce"
 
+    def test_several_give_a_line_each_in_their_order(self, terminal: Terminal) -> None:
+        told = {"utterances": [{"role": "agent", "text": "您好，您请讲"}]}
+        files = [terminal.file(f"{name}.json", json.dumps(told | {"call": {"call_id": name}})) for name in "abc"]
+        for arguments in (["--transcript", *files], [arg for file in files for arg in ("--transcript", file)]):
+            ended = terminal.run("analyze", *arguments, "--json")
+            assert ended.code == 0
+            assert [json.loads(line)["analysis"]["call_id"] for line in ended.out.splitlines()] == ["a", "b", "c"]
+        for_people = terminal.run("analyze", "--transcript", *files)
+        assert [line for line in for_people.out.splitlines() if line.startswith("== ")] == [
+            f"== {one}" for one in files
+        ]
+
+    def test_one_that_cannot_be_read_holds_up_none_of_the_others(self, terminal: Terminal) -> None:
+        good, bad = terminal.file("a.json", json.dumps(WRITTEN)), terminal.file("b.json", '{"utterances": []}')
+        ended = terminal.run("analyze", "--transcript", bad, good, "nowhere.json", "--json")
+        first, second, third = map(json.loads, ended.out.splitlines())
+        assert ended.code == 1
+        assert "utterances" in first["error"]
+        assert second["analysis"]["outcome"] == "analyzed"
+        assert third["error"].startswith("nowhere.json cannot be read")
+        assert ended.err.splitlines() == [first["error"], third["error"]]
+
+    def test_segments_is_another_name_of_utterances(self, terminal: Terminal) -> None:
+        named = {"call": WRITTEN["call"], "segments": WRITTEN["utterances"]}
+        one, other = (
+            terminal.run("analyze", "--transcript", terminal.file("a.json", json.dumps(each)), "--json").json
+            for each in (WRITTEN, named)
+        )
+        assert other["analysis"]["findings"] == one["analysis"]["findings"]
+        wrong = terminal.file("b.json", json.dumps(named | {"segments": [{"role": "boss", "text": "您好"}]}))
+        assert "segments.0.role" in terminal.run("analyze", "--transcript", wrong).err
+
     @pytest.mark.parametrize("file", sorted(TRANSCRIPTS.glob("*.json")), ids=lambda file: file.stem)
     def test_the_examples_are_judged(self, terminal: Terminal, file: Path) -> None:
         ended = terminal.run("analyze", "--transcript", file, "--json")
@@ -224,7 +256,7 @@ class TestAnalyzeTranscript:
         ("arguments", "sentence"),
         [
             pytest.param([], "give a recording, or a transcript with --transcript", id="neither"),
-            pytest.param(["a.wav", "--transcript", "a.json"], "give a recording or a transcript, not both", id="both"),
+            pytest.param(["a.wav", "b.wav"], "give one recording", id="two recordings"),
         ],
     )
     def test_one_of_the_two_is_wanted(self, terminal: Terminal, arguments: list[str], sentence: str) -> None:
