@@ -6,10 +6,12 @@
 
 FOLDER holds dialogues as JSON, a file for each industry: `id`, `turns` of `role` and `text`, and `labels`
 (`violations`, `select`, `customer_upset`, `complaint_threat`, `recording_notice`, `identity_verified`, `topics`).
-Intervals are 95 %, by Wilson's formula (Wilson 1927). Pairs are dialogues in the format of `training/README.md`, each
-followed by a twin in which one sentence of the agent is another: of the two, the one with the violation must be read
-as the worse. Chats are text files of real ones, a chat in each line: `用户：…` and `客服：…` after each other; in them
-hardly anything is a violation, so what is suspected is wrong.
+Everything is masked first, as in the pipeline. Intervals are 95 %, by Wilson's formula (Wilson 1927).
+
+Pairs are dialogues in the format of `training/README.md`, each followed by a twin in which one sentence of the agent is
+another: of the two, the one with the violation must be read as the worse. Chats are text files of real ones, a chat in
+each line: `用户：…` and `客服：…` after each other; in them hardly anything is a violation, so what is suspected is
+wrong.
 """
 
 import argparse
@@ -31,7 +33,9 @@ from processors.reading.features import Said
 from processors.rules.examples import imagine_transcript
 from processors.text.normalized_text import normalize
 from schemas.messages.call_analysis import CallAnalysis, MeasureValue
+from schemas.messages.call_ended import Role
 from training.dialogues import load_dialogues
+from training.masked import Lines, masked_texts
 
 OF_VIOLATIONS = frozenset(
     (
@@ -64,7 +68,7 @@ class Case:
 
     industry: str
     labels: Mapping[str, Any]
-    turns: Sequence[Mapping[str, str]]
+    turns: Lines
     analysis: CallAnalysis
     by_rules: CallAnalysis
 
@@ -76,12 +80,17 @@ def judged(folder: Path) -> list[Case]:
     found = []
     for file in sorted(folder.glob("*.json")):
         for dialogue in json.loads(file.read_text(encoding="utf-8")):
-            lines = [(turn["role"], turn["text"]) for turn in dialogue["turns"]]
+            lines = masked_lines([(turn["role"], turn["text"]) for turn in dialogue["turns"]])
             facts = {"call_id": dialogue["id"], "direction": dialogue.get("direction", "inbound")}
             transcript = imagine_transcript(lines, dialogue["industry"], **facts)
             analysis, by_rules = (each.judge(transcript, transcript.transcribed_at) for each in (judge, rules))
-            found.append(Case(dialogue["industry"], dialogue["labels"], dialogue["turns"], analysis, by_rules))
+            found.append(Case(dialogue["industry"], dialogue["labels"], lines, analysis, by_rules))
     return found
+
+
+def masked_lines(lines: Lines) -> list[tuple[Role, str]]:
+    """As the pipeline judges them."""
+    return [(role, text) for (role, _), text in zip(lines, masked_texts(lines), strict=True)]
 
 
 # --- what is compared
@@ -114,10 +123,7 @@ def _upset_turns(cases: Iterable[Case], reader: CallReader) -> str:
     upset: list[float] = []
     others: list[float] = []
     for case in cases:
-        said = [
-            Said("agent" if turn["role"] == "agent" else "customer", normalize(turn["text"]).letters)
-            for turn in case.turns
-        ]
+        said = [Said(role, normalize(text).letters) for role, text in case.turns]
         for number, one in enumerate(reader.read(said).utterances):
             if one is not None and one.role == "customer":
                 (upset if number in case.labels["upset_turns"] else others).append(one.probabilities["upset"])
@@ -154,8 +160,8 @@ def rows(cases: Sequence[Case], reader: CallReader) -> Iterable[tuple[str, str]]
                 (number in turns_suspected(case, rules=rules, reading=reading), number in true)
                 for case in cases
                 for true in [{one["turn"] for one in case.labels["violations"]}]
-                for number, turn in enumerate(case.turns)
-                if turn["role"] == "agent"
+                for number, (role, _) in enumerate(case.turns)
+                if role == "agent"
             ),
         )
     for who, whole in (("of utterances", False), ("reading", True)):
@@ -279,7 +285,13 @@ def print_pairs(folder: Path, reader: CallReader) -> None:
     for good, bad in pairs:
         place = next(n for n, turn in enumerate(bad.turns) if turn.violations)
         of_good, of_bad = (
-            reader.read([Said(turn.role, normalize(turn.text).letters) for turn in each.turns]) for each in (good, bad)
+            reader.read(
+                [
+                    Said(role, normalize(text).letters)
+                    for role, text in masked_lines([(turn.role, turn.text) for turn in each.turns])
+                ]
+            )
+            for each in (good, bad)
         )
         sentence = [reading.utterances[place] for reading in (of_good, of_bad)]
         better, worse = (one.probabilities[VIOLATION] if one is not None else 0.0 for one in sentence)
@@ -306,8 +318,9 @@ def print_chats(folder: Path, reader: CallReader) -> None:
     for file in sorted(folder.glob("*.txt")):
         for line in file.read_text(encoding="utf-8").splitlines():
             _, *pieces = _SPEAKER.split(line)
-            turns = [(who, normalize(text).letters) for who, text in zip(pieces[::2], pieces[1::2], strict=True)]
-            said = [Said("agent" if who == "客服" else "customer", letters) for who, letters in turns if letters]
+            sides: list[Role] = ["agent" if who == "客服" else "customer" for who in pieces[::2]]
+            turns = masked_lines(list(zip(sides, pieces[1::2], strict=True)))
+            said = [Said(role, letters) for role, text in turns if (letters := normalize(text).letters)]
             read = reader.read(said)
             transcript = imagine_transcript([(one.role, one.letters) for one in said], "ecommerce")
             for finding in rules.judge(transcript, transcript.transcribed_at).findings:

@@ -52,6 +52,7 @@ from processors.text.normalized_text import normalize
 from processors.text.syllables import syllables
 from training.dialogues import SOFT, Dialogue, Turn, folds, load_dialogues
 from training.identity import Identity, load_identity
+from training.masked import mask_calls
 
 WEIGHTS = Path(__file__).parents[1] / "processors" / "reading" / "weights"
 
@@ -100,16 +101,17 @@ class Example:
 
 def example_of(
     dialogue: Dialogue,
-    mishear: Callable[[str], str] = str,
+    texts: Sequence[str],
     identity: Mapping[str, Identity] | None = None,
     copy: int = 0,
 ) -> Example:
-    """The dialogue as it was said, or as a recogniser might have written it: the copy of that number.
+    """The dialogue with these texts of its turns, which are as it was said, or as a recogniser might have written it:
+    the copy of that number.
 
     With `identity`, who asks who is calling and who discloses is known of its calls; of all others only where an author
     has marked it.
     """
-    said = tuple(Said(turn.role, normalize(mishear(turn.text)).letters) for turn in dialogue.turns)
+    said = tuple(Said(turn.role, normalize(text).letters) for turn, text in zip(dialogue.turns, texts, strict=True))
     agents = [turn for turn in dialogue.turns if turn.role == "agent"]
     customers = [turn for turn in dialogue.turns if turn.role == "customer"]
     of_agent = dict(_labels(AGENT_HEADS, agents, _of_agent))
@@ -559,15 +561,17 @@ def _print(title: str, found: Sequence[Figure]) -> None:
 def examples_of(
     dialogues: Iterable[Dialogue], *, copies: int, identity: Mapping[str, Identity] | None = None
 ) -> list[Example]:
-    """Each dialogue as it was said, and so many copies as recognisers might have written it."""
+    """Each dialogue as it was said, and so many copies as recognisers might have written it, all masked."""
     chance = random.Random(20_261_129)
-    found = []
-    for dialogue in dialogues:
-        found.append(example_of(dialogue, identity=identity))
-        found.extend(
-            example_of(dialogue, lambda text: misheard(text, chance), identity, copy) for copy in range(1, copies + 1)
-        )
-    return found
+    named = [(dialogue, copy) for dialogue in dialogues for copy in range(copies + 1)]
+    lines = [
+        [(turn.role, misheard(turn.text, chance) if copy else turn.text) for turn in dialogue.turns]
+        for dialogue, copy in named
+    ]
+    return [
+        example_of(dialogue, texts, identity, copy)
+        for (dialogue, copy), texts in zip(named, mask_calls(lines), strict=True)
+    ]
 
 
 def _print_as_read(dialogues: Sequence[Dialogue]) -> None:

@@ -36,6 +36,7 @@ from processors.text.normalized_text import normalize
 from schemas.config.rule_pack import RULE_PACK_FOLDER, load_rule_packs
 from schemas.messages.call_ended import Role
 from training.dialogues import Dialogue, folds, load_dialogues, topic_names
+from training.masked import mask_calls
 from training.openings import load_openings
 
 PENALTY = 1e-5
@@ -77,10 +78,18 @@ class Example:
         return tuple(Said(role, normalize(text).letters) for role, text in self.lines)
 
 
-def example_of(dialogue: Dialogue) -> Example:
-    """A dialogue with its topics."""
-    lines = tuple((turn.role, turn.text) for turn in dialogue.turns)
-    return Example(dialogue.part, dialogue.industry, lines, dialogue.topics)
+def examples_of(dialogues: Sequence[Dialogue]) -> list[Example]:
+    """Dialogues with their topics, masked."""
+    texts = mask_calls([[(turn.role, turn.text) for turn in one.turns] for one in dialogues])
+    return [
+        Example(
+            one.part,
+            one.industry,
+            tuple((turn.role, text) for turn, text in zip(one.turns, said, strict=True)),
+            one.topics,
+        )
+        for one, said in zip(dialogues, texts, strict=True)
+    ]
 
 
 def sentences_of_packs() -> list[Example]:
@@ -358,7 +367,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train the heads of topics on the text of training/.")
     parser.add_argument("--output", type=Path, default=TOPICS_FILE, help="file for the weights (default: the shipped)")
     options = parser.parse_args()
-    calls = [example_of(one) for one in load_dialogues() if one.twin_of is None and one.part not in NOT_LEARNED]
+    calls = examples_of([one for one in load_dialogues() if one.twin_of is None and one.part not in NOT_LEARNED])
     reader, found = train(calls, [*sentences_of_packs(), *openings()], os.cpu_count() or 1)
     for name, value in found.items():
         print(

@@ -20,7 +20,8 @@ NO_RECORDING = Audio(uri="s3://no-recording/received", sha256=sha256(b"").hexdig
 
 MS_PER_LETTER = 250
 PAUSE_MS = 1_500
-"""Without times, as slowly do people speak and as long is each pause. These times keep the order and nothing else."""
+"""Without times, as slowly do people speak and as long is each pause. These times keep the order, and say about when
+something was said: enough for rules about the first seconds of a call, or the last, and for nothing else."""
 
 
 @dataclass(frozen=True)

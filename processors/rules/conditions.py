@@ -246,9 +246,11 @@ class LeafScope:
 
     @remembered
     def needs_times(self) -> bool:
-        """Whether it counts seconds."""
-        in_seconds = self.first_s is not None or self.last_s is not None
-        return in_seconds or any(anchor.needs_times for anchor in self.anchors)
+        """Whether it counts seconds between two things that are said.
+
+        How many seconds from the beginning or the end of a call is known well enough: by about how fast people speak.
+        """
+        return any(anchor.needs_times for anchor in self.anchors)
 
     @remembered
     def _has_window(self) -> bool:

@@ -49,6 +49,14 @@ def names(selection: Selection | None) -> Sequence[str]:
         pytest.param(selected(duration_anomaly=True), ["duration_anomaly"], id="trigger 3 of R49"),
         pytest.param(selected(duration_anomaly=False), [], id="a usual length"),
         pytest.param(selected(finding("review_threat", "medium", role="customer")), ["complaint_threat"], id="threat"),
+        pytest.param(selected(customer_upset=True), ["customer_upset"], id="upset, as it is read"),
+        pytest.param(
+            selected(reading_suspicions=2, reading_selects=True), ["reading", "suspected_violation"], id="both"
+        ),
+        pytest.param(selected(reading_suspicions=2, reading_selects=False), [], id="a suspicion alone is not enough"),
+        pytest.param(
+            selected(reading_suspicions=0, reading_selects=True), ["reading"], id="worth hearing all the same"
+        ),
         pytest.param(selected(finding("missing_script", "medium")), [], id="a script missing where nobody demands it"),
         *(
             pytest.param(
