@@ -1,5 +1,7 @@
 """ClickHouse classes findings as Python does."""
 
+from itertools import product
+
 import pytest
 
 from schemas.messages.classes import nature_in_sql, source_in_sql, source_of
@@ -12,22 +14,17 @@ pytestmark = pytest.mark.embedded
 
 def test_nature_and_source_are_the_same_in_views_and_messages(engine: RunningEngine) -> None:
     kinds = every_kind()
-    told = [
-        (detector, source)
-        for detector in ("rules", "like", "reading", "second_reader", "silence", "procedures")
-        for source in ("", "speech", "reading", "hook")
-    ]
+    detectors = ("rules", "like", "reading", "second_reader", "silence", "procedures")
+    told = list(product(detectors, ("", "speech", "reading", "hook")))
+    nature, source = nature_in_sql("one.1", "one.2", "one.3"), source_in_sql("one.1", "attributes")
+    of_told = "(SELECT arrayJoin(%(told)s) AS one, map('source', one.2) AS attributes)"
     client = connect(engine.url("default"))
     try:
         natures = client.query(
-            f"SELECT {nature_in_sql('one.1', 'one.2', 'one.3')} FROM (SELECT arrayJoin(%(kinds)s) AS one)",
+            f"SELECT {nature} FROM (SELECT arrayJoin(%(kinds)s) AS one)",  # noqa: S608 - nothing of it is from outside
             parameters={"kinds": list(kinds)},
         ).result_rows
-        sources = client.query(
-            f"SELECT {source_in_sql('one.1', 'attributes')} FROM "
-            "(SELECT arrayJoin(%(told)s) AS one, map('source', one.2) AS attributes)",
-            parameters={"told": told},
-        ).result_rows
+        sources = client.query(f"SELECT {source} FROM {of_told}", parameters={"told": told}).result_rows  # noqa: S608
     finally:
         client.close()
     assert [nature for (nature,) in natures] == list(kinds.values())

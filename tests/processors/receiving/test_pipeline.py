@@ -148,14 +148,9 @@ class TestJudgedByWords:
     def test_without_times_the_first_seconds_are_those_of_usual_speech(self) -> None:
         notice: Line = ("agent", "您好，本次通话将会录音，请问有什么可以帮您？")
         long_before: Line = ("customer", "我先把前面的事情从头到尾再讲一遍。" * 16)
-        early, late, never = (
-            judged(received(*lines))
-            for lines in (
-                [notice, ("customer", "查订单。")],
-                [long_before, notice],
-                [long_before, ("agent", "好的，我帮您查一下。")],
-            )
-        )
+        answer: Line = ("agent", "好的，我帮您查一下。")
+        calls = ([notice, ("customer", "查订单。")], [long_before, notice], [long_before, answer])
+        early, late, never = (judged(received(*lines)) for lines in calls)
         assert early.measures["recording_notice"] is early.measures["greeting"] is True
         assert late.measures["recording_notice"] is late.measures["greeting"] is False
         assert never.measures["recording_notice"] is never.measures["greeting"] is False
