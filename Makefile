@@ -170,6 +170,8 @@ bench: $(STAMP) ## measure against plain faster-whisper in the same run
 heads: $(STAMP) ## train what reads calls, finds names and digits and respells what was misheard, on the text of training/ (half an hour of two cores)
 	@$(BIN)/python -m training.spelling
 	@$(BIN)/python -m training.pins
+	@$(BIN)/python -m training.roles
+	@$(BIN)/python -m training.pins
 	@$(BIN)/python -m training.names
 	@$(BIN)/python -m training.pins
 	@$(BIN)/python -m training.digits

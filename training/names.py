@@ -35,7 +35,7 @@ from processors.pii.match import fold
 from processors.pii.name_letters import SPEECH_BITS, call_letters, hashes, pieces_of
 from processors.pii.words_like_names import ORDINARY_WORDS, WORDS_LIKE_NAMES
 from schemas.messages.call_ended import Role
-from training.dialogues import Dialogue, load_dialogues
+from training.dialogues import SINCE_0_12, SINCE_0_13, Dialogue, load_dialogues
 from training.digits import LOOKED_AT
 from training.invented_names import KNOWN_NAMES, other_names
 from training.name_chain import TaggedTexts, fit_chain
@@ -328,7 +328,8 @@ def print_figures(reader: NameReader, calls: Sequence[NamedCall], title: str) ->
 
 def main() -> None:
     """Print the figures of parts that were left out, and write the weights."""
-    dialogues = [one for one in load_dialogues() if one.twin_of is None]
+    later = SINCE_0_12 | SINCE_0_13
+    dialogues = [one for one in load_dialogues() if one.twin_of is None and one.part not in later]
     pieces = [call_of(one) for one in load_dialogues(SAID)]
     for_rules = [call_of(one) for one in (*load_dialogues(), *load_dialogues(SAID)) if one.part in RULE_PARTS]
     marked = [*pieces, *masking_calls(), *(call_of(one) for one in dialogues if one.part in ALL_MARKED)]

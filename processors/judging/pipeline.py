@@ -29,7 +29,7 @@ from schemas.messages.finding import Finding
 from schemas.messages.outcome import Outcome
 from schemas.messages.transcript import Transcript
 
-ANALYSIS_VERSION = 7
+ANALYSIS_VERSION = 8
 """Rises once in each minor release, because each judges the same words otherwise, by its code or by the models that it
 ships; rules show in `lexicon_version`, too. Of one transcript the judgement of a higher version stays, whenever it was
 made, so that a worker of the release before takes nothing back during an upgrade. tests/compatibility holds it."""

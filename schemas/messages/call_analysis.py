@@ -79,7 +79,7 @@ SUSPECTING: tuple[TriggerName, ...] = ("customer_upset", "like", "reading", "sus
 class Trigger(Record):
     """One thing that selected the call by itself, and the findings or the measure that pulled it."""
 
-    name: TriggerName
+    name: Slug = Field(description="one of those of selection.yaml; a newer release may have others")
     reason: str = Field(description="why, in words: counts and measures, never what was said")
     finding_ids: tuple[str, ...] = Field(default=(), description="findings that pulled it, in the order of the call")
     measure: Slug | None = Field(default=None, description="measure that pulled it")
@@ -104,8 +104,9 @@ class Selection(Record):
 
     @property
     def certain(self) -> tuple[Trigger, ...]:
-        """The triggers that do not rest on a suspicion."""
-        return tuple(trigger for trigger in self.triggers if trigger.name not in SUSPECTING)
+        """The triggers that do not rest on a suspicion; of one that this release does not know nobody can say that."""
+        certain = set(TRIGGER_NAMES) - set(SUSPECTING)
+        return tuple(trigger for trigger in self.triggers if trigger.name in certain)
 
 
 ScoreGroup = Literal["compliance", "communication", "resolution", "experience"]

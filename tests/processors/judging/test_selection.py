@@ -16,6 +16,7 @@ from tests.schemas.config.yaml_change import changed
 from tests.support.shipped_rules import shipped_judge
 
 RULES = read_selection_rules()
+ALL = RULES.model_copy(update={"triggers": tuple(one.model_copy(update={"active": True}) for one in RULES.triggers)})
 JUDGE = shipped_judge()
 
 
@@ -49,14 +50,15 @@ def names(selection: Selection | None) -> Sequence[str]:
         pytest.param(selected(duration_anomaly=True), ["duration_anomaly"], id="trigger 3 of R49"),
         pytest.param(selected(duration_anomaly=False), [], id="a usual length"),
         pytest.param(selected(finding("review_threat", "medium", role="customer")), ["complaint_threat"], id="threat"),
-        pytest.param(selected(customer_upset=True), ["customer_upset"], id="upset, as it is read"),
+        pytest.param(selected(customer_upset=True), [], id="not before all workers know the trigger"),
+        pytest.param(selected(customer_upset=True, rules=ALL), ["customer_upset"], id="upset, as it is read"),
         pytest.param(
-            selected(reading_suspicions=2, reading_selects=True), ["reading", "suspected_violation"], id="both"
+            selected(reading_suspicions=2, reading_selects=True, rules=ALL),
+            ["reading", "suspected_violation"],
+            id="suspected and worth hearing",
         ),
-        pytest.param(selected(reading_suspicions=2, reading_selects=False), [], id="a suspicion alone is not enough"),
-        pytest.param(
-            selected(reading_suspicions=0, reading_selects=True), ["reading"], id="worth hearing all the same"
-        ),
+        pytest.param(selected(reading_suspicions=2, reading_selects=False, rules=ALL), [], id="suspected alone"),
+        pytest.param(selected(reading_suspicions=0, reading_selects=True, rules=ALL), ["reading"], id="worth hearing"),
         pytest.param(selected(finding("missing_script", "medium")), [], id="a script missing where nobody demands it"),
         *(
             pytest.param(
