@@ -1,5 +1,6 @@
 """`callstream analyze`: one recording or transcript through the same stages in one process, without any server."""
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -131,9 +132,14 @@ def analyze_transcript(
     from streams.analysis import receive_settings
     from streams.stages.capture import read_facts, transcript_of_file
 
-    received = transcript_of_file(file, read_facts(meta) if meta else {}, usual_call_id="transcript")
+    received = transcript_of_file(file, read_facts(meta) if meta else {}, usual_call_id=_id_of(file))
     transcript = transcript_of(received, receive_settings(settings), clock.now())
     return transcript, _judged(transcript, judge or _judge(settings), clock)
+
+
+def _id_of(file: Path) -> str:
+    """The name of the file where it can be the id of a call: several files are several calls."""
+    return file.stem if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}", file.stem) else "transcript"
 
 
 def _judge(settings: Settings) -> "Judge":

@@ -20,6 +20,7 @@ from schemas.messages.message import UtcDatetime
 from schemas.messages.transcript import AudioFacts
 from schemas.messages.transcript_received import TranscriptReceived
 from streams.adapters.decoder.process import DecoderProcess
+from streams.stages.segments import overlap, utterances_of
 
 _TIME = TypeAdapter[datetime](UtcDatetime)
 _NO_FACTS: Mapping[str, Any] = {}
@@ -153,6 +154,8 @@ def call_of_file(
 
 
 UTTERANCES, SEGMENTS = "utterances", "segments"
+_OF_RECORDINGS = frozenset({"audio", "schema_version"})
+"""Fields of the event of a recording that no transcript has."""
 
 
 def transcript_of_file(
@@ -162,23 +165,28 @@ def transcript_of_file(
 
     `facts` are fields of the call that go before those of the file; what they say of a recording is left out. What
     nobody says of the call is filled in as for a recording: it ended when the file was last written, and it began as
-    long before as its utterances last. `segments` is another name for `utterances`.
+    long before as its utterances last, or the other way round. Under the name of `segments` utterances may be those of
+    another program, or of our own transcripts (`streams.stages.segments`).
 
     Raises `InvalidCallError`, which names line or field and what belongs there.
     """
     given, written_s = _read_transcript(file)
     named = SEGMENTS if SEGMENTS in given and UTTERANCES not in given else UTTERANCES
-    given = {UTTERANCES if name == named else name: value for name, value in given.items()}
-    of_call = given.get("call", {})
+    if named == SEGMENTS:
+        given = _with_utterances(given)
+    of_call = given.get("call") or {}
     if not isinstance(of_call, dict):
         raise InvalidCallError(f"{file.name}: call: must be an object with fields of the call")
     usual: dict[str, Any] = {"tenant_id": "default", "direction": "inbound", "agent": {"id": "unknown"}}
     if usual_call_id is not None:
         usual["call_id"] = usual_call_id
-    fields = usual | of_call | {name: value for name, value in facts.items() if name != "audio"}
+    told = {name: value for name, value in (dict(of_call) | dict(facts)).items() if name not in _OF_RECORDINGS}
+    fields = usual | {name: value for name, value in told.items() if value is not None}
+    lasts = timedelta(milliseconds=_last_ms(given.get(UTTERANCES)))
+    if "ended_at" not in fields and "started_at" in fields:
+        fields["ended_at"] = (_time(fields["started_at"], f"{file.name}: call.started_at") + lasts).isoformat()
     ended_at = fields.setdefault("ended_at", datetime.fromtimestamp(written_s, UTC).isoformat())
     if "started_at" not in fields:
-        lasts = timedelta(milliseconds=_last_ms(given.get("utterances")))
         fields["started_at"] = (_time(ended_at, f"{file.name}: call.ended_at") - lasts).isoformat()
     written = given | {"call": fields}
     try:
@@ -190,6 +198,17 @@ def transcript_of_file(
     if message.sealed is not None:
         raise InvalidCallError(f"{file.name}: sealed: a file holds utterances in its place")
     return message
+
+
+def _with_utterances(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of a file with utterances in place of its segments."""
+    segments = given[SEGMENTS]
+    rest = {name: value for name, value in given.items() if name != SEGMENTS}
+    if not isinstance(segments, list) or not all(isinstance(one, dict) for one in segments):
+        return rest | {UTTERANCES: segments}
+    utterances = utterances_of(segments)
+    apart = {"separate_channels": True} if overlap(utterances) and "separate_channels" not in rest else {}
+    return rest | {UTTERANCES: utterances} | apart
 
 
 def _read_transcript(file: Path) -> tuple[dict[str, Any], float]:

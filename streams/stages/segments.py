@@ -1,0 +1,87 @@
+"""`segments` of a transcript in a file, as other programs and our own transcripts have them, as `utterances`."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from processors.receiving.pipeline import MS_PER_LETTER
+from schemas.messages.said_text import said_text
+from schemas.messages.transcript import Segment
+from schemas.messages.transcript_received import MAX_UTTERANCE_LETTERS
+
+TOLD = ("role", "text", "start_ms", "end_ms")
+PASSED_OVER = frozenset(Segment.model_fields) - set(TOLD)
+"""What segments of our own transcripts have besides: it is found anew."""
+_CLAUSE = re.compile(r"[^，。！？；,!?;]*[，。！？；,!?;]?")
+
+
+def utterances_of(segments: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The segments in the order in which they were begun, without empty ones, long ones in pieces.
+
+    Where some have times and others not, what is missing is filled in: a segment begins where the one before ends, and
+    lasts as long as its text is usually spoken. Fields that no segment has stay, and are refused with their names.
+    """
+    said = [
+        {name: value for name, value in one.items() if name not in PASSED_OVER and value is not None}
+        for one in segments
+        if not isinstance(one.get("text"), str) or said_text(one["text"]).strip()
+    ]
+    if any("start_ms" in one or "end_ms" in one for one in said):
+        said = list(_with_times(said))
+        if all(isinstance(one["start_ms"], int) for one in said):
+            said.sort(key=lambda one: one["start_ms"])
+    return [piece for one in said for piece in _pieces(one)]
+
+
+def overlap(utterances: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether two sides speak at once, by the times that are told: then each had a channel of its own."""
+    last: dict[Any, int] = {}
+    for one in utterances:
+        if not isinstance(one.get("start_ms"), int) or not isinstance(one.get("end_ms"), int):
+            return False
+        if any(role != one.get("role") and end_ms > one["start_ms"] for role, end_ms in last.items()):
+            return True
+        last[one.get("role")] = max(last.get(one.get("role"), 0), one["end_ms"])
+    return False
+
+
+def _with_times(said: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    at_ms: int | float = 0
+    for one in said:
+        lasts_ms = MS_PER_LETTER * len(one["text"]) if isinstance(one.get("text"), str) else 0
+        end_ms = _whole(one.get("end_ms"))
+        usual_ms = max(0, end_ms - lasts_ms) if isinstance(end_ms, int) else at_ms
+        start_ms = _whole(one.get("start_ms", usual_ms))
+        if end_ms is None and isinstance(start_ms, int):
+            end_ms = start_ms + lasts_ms
+        yield one | {"start_ms": start_ms, "end_ms": end_ms}
+        at_ms = end_ms if isinstance(end_ms, int) else at_ms
+
+
+def _whole(value: Any) -> Any:
+    return round(value) if isinstance(value, float) else value
+
+
+def _pieces(one: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The utterance; in pieces that end with a clause, each with its share of the time, where it is too long."""
+    text = one.get("text")
+    if not isinstance(text, str) or len(text) <= MAX_UTTERANCE_LETTERS:
+        yield one
+        return
+    pieces = [""]
+    for clause in _CLAUSE.findall(text):
+        for begin in range(0, len(clause), MAX_UTTERANCE_LETTERS):
+            part = clause[begin : begin + MAX_UTTERANCE_LETTERS]
+            if len(pieces[-1]) + len(part) > MAX_UTTERANCE_LETTERS:
+                pieces.append("")
+            pieces[-1] += part
+    done = 0
+    for piece in pieces:
+        times = {}
+        if isinstance(one.get("start_ms"), int) and isinstance(one.get("end_ms"), int):
+            lasts_ms = one["end_ms"] - one["start_ms"]
+            begin, end = (one["start_ms"] + lasts_ms * letters // len(text) for letters in (done, done + len(piece)))
+            times = {"start_ms": begin, "end_ms": end}
+        done += len(piece)
+        if said_text(piece).strip():
+            yield one | {"text": piece} | times
