@@ -36,7 +36,8 @@ def load_views(
 ) -> dict[str, str]:
     """Name → statement with placeholders (`schemas.clickhouse.cluster`), in an order in which they can be made.
 
-    `{{nature category, role, severity}}` and `{{source detector, attributes}}` are those of a finding.
+    `{{nature category, role, severity, detector, attributes}}` and `{{source detector, attributes}}` are those of a
+    finding.
     `days` are those of the tenants; without them all are where most are. `console` is where links to calls lead:
     `{{call_url tenant_id, call_id, start_ms}}` is one, without the last to the beginning of the call.
 

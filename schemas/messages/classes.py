@@ -50,10 +50,16 @@ SUSPICIONS = ("suspected_", "second_reader_")
 """Categories that begin so are a guess at what somebody said: a violation, or what a customer says."""
 
 
-def nature_of(category: str, role: str, severity: str) -> Nature:
+OF_DUTIES = frozenset(("checklists", "procedures"))
+"""Detectors of what an agent must do; so is a finding whose attribute `state` is `missing`."""
+
+
+def nature_of(category: str, role: str, severity: str, detector: str = "", state: object = None) -> Nature:
     """`violation`: the agent did wrong; `omission`: did not do what must be done; `customer`: what the customer says or
     feels; `interaction`: between the two; `call`: length and recording; `act`: something was said or done, without
     blame."""
+    if state == "missing" or detector in OF_DUTIES:
+        return "omission"
     for nature, categories in NATURES.items():
         if category in categories:
             return nature
@@ -74,15 +80,17 @@ def source_of(detector: str, told: object) -> FindingSource:
     return "measure" if detector in MEASURED else "rule"
 
 
-def nature_in_sql(category: str, role: str, severity: str) -> str:
+def nature_in_sql(category: str, role: str, severity: str, detector: str, attributes: str) -> str:
     """`nature_of` as an expression of ClickHouse, of these columns."""
+    duties = ", ".join(repr(one) for one in sorted(OF_DUTIES))
+    is_missing = f"{attributes}['state'] = 'missing' OR {detector} IN ({duties}), 'omission'"
     listed = ", ".join(
         f"{category} IN ({', '.join(repr(one) for one in sorted(categories))}), '{nature}'"
         for nature, categories in NATURES.items()
     )
     is_guess = " OR ".join(f"startsWith({category}, '{prefix}')" for prefix in SUSPICIONS)
     rest = f"{role} = 'customer', 'customer', {severity} = 'info' AND NOT ({is_guess}), 'act', 'violation'"
-    return f"multiIf({listed}, {rest})"
+    return f"multiIf({is_missing}, {listed}, {rest})"
 
 
 def source_in_sql(detector: str, attributes: str) -> str:

@@ -57,12 +57,15 @@ class Finding(Record):
         if not isinstance(content, dict):
             return content
         told = dict(content)
+        attributes = told.get("attributes")
+        further = attributes if isinstance(attributes, dict) else {}
         if "nature" not in told:
-            told["nature"] = nature_of(*(str(told.get(name)) for name in ("category", "role", "severity")))
+            category, role, severity, detector = (
+                str(told.get(name)) for name in ("category", "role", "severity", "detector")
+            )
+            told["nature"] = nature_of(category, role, severity, detector, further.get("state"))
         if "source" not in told:
-            attributes = told.get("attributes")
-            source = attributes.get("source") if isinstance(attributes, dict) else None
-            told["source"] = source_of(str(told.get("detector")), source)
+            told["source"] = source_of(str(told.get("detector")), further.get("source"))
         return told
 
     @property

@@ -16,7 +16,10 @@ def test_nature_and_source_are_the_same_in_views_and_messages(engine: RunningEng
     kinds = every_kind()
     detectors = ("rules", "like", "reading", "second_reader", "silence", "procedures")
     told = list(product(detectors, ("", "speech", "reading", "hook")))
-    nature, source = nature_in_sql("one.1", "one.2", "one.3"), source_in_sql("one.1", "attributes")
+    nature, source = (
+        nature_in_sql("one.1", "one.2", "one.3", "one.4", "map('state', one.5)"),
+        source_in_sql("one.1", "attributes"),
+    )
     of_told = "(SELECT arrayJoin(%(told)s) AS one, map('source', one.2) AS attributes)"
     client = connect(engine.url("default"))
     try:

@@ -51,7 +51,7 @@ AS SELECT
     if((tenant_id, call_id) GLOBAL IN (SELECT tenant_id, call_id FROM blocked_calls), CAST(map(), 'Map(LowCardinality(String), String)'), told) AS attributes,
     analysis_version,
     {{call_url tenant_id, call_id, start_ms}} AS call_url,
-    {{nature category, role, severity}} AS nature,
+    {{nature category, role, severity, detector, told}} AS nature,
     {{source detector, told}} AS source
 FROM call_versions FINAL
 ARRAY JOIN

@@ -47,7 +47,7 @@ AS SELECT
     {{call_url tenant_id, call_id, start_ms}} AS call_url,
     rule_id,
     toFloat64OrNull(attributes['kind_probability']) AS kind_probability,
-    {{nature category, role, severity}} AS nature,
+    {{nature category, role, severity, detector, attributes}} AS nature,
     {{source detector, attributes}} AS source
 FROM call_versions FINAL
 ARRAY JOIN

@@ -82,8 +82,22 @@ def test_every_category_that_is_listed_is_one_of_the_shipped_packs_or_of_a_detec
     assert detectors >= MEASURED
 
 
-def every_kind() -> Mapping[tuple[str, str, str], Nature]:
-    """Every category that is listed and some that are not, of each role and severity."""
+@pytest.mark.parametrize(
+    ("detector", "state", "nature"),
+    [
+        pytest.param("mandatory_scripts", "missing", "omission", id="a script"),
+        pytest.param("rules", "missing", "omission", id="a rule of what must be said"),
+        pytest.param("procedures", None, "omission", id="a procedure"),
+        pytest.param("rules", "found", "violation", id="what was said"),
+    ],
+)
+def test_what_a_pack_of_ones_own_demands_is_an_omission(detector: str, state: str | None, nature: Nature) -> None:
+    assert nature_of("my_duty", "agent", "medium", detector, state) == nature
+
+
+def every_kind() -> Mapping[tuple[str, str, str, str, str], Nature]:
+    """Every category that is listed and some that are not, of each role and severity, of what was missing and not."""
     categories = (*chain.from_iterable(NATURES.values()), "rude", "our_own", "suspected_safety", "second_reader_rude")
     roles = ("agent", "customer", "unknown")
-    return {each: nature_of(*each) for each in product(categories, roles, SEVERITIES)}
+    detectors, states = ("rules", "checklists"), ("", "missing")
+    return {each: nature_of(*each) for each in product(categories, roles, SEVERITIES, detectors, states)}
