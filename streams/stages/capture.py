@@ -174,7 +174,7 @@ def transcript_of_file(
     named = SEGMENTS if SEGMENTS in given and UTTERANCES not in given else UTTERANCES
     if named == SEGMENTS:
         given = _with_utterances(given)
-    of_call = given.get("call") or {}
+    of_call = {} if given.get("call") is None else given["call"]
     if not isinstance(of_call, dict):
         raise InvalidCallError(f"{file.name}: call: must be an object with fields of the call")
     usual: dict[str, Any] = {"tenant_id": "default", "direction": "inbound", "agent": {"id": "unknown"}}

@@ -5,7 +5,7 @@ import pytest
 from processors.clickhouse.rows import CALLS, rows_for_analysis
 from processors.judging.by_reading import with_read_measures
 from schemas.messages.call_analysis import CallAnalysis, MeasureValue
-from tests.processors.transcripts import NOW, said
+from tests.processors.transcripts import NOW, Line, said
 from tests.support.shipped_rules import shipped_judge
 
 IDENTITY, THREAT = "identity_verified_before_disclosure", "complaint_threat"
@@ -64,7 +64,7 @@ def test_in_tables_what_accuses_an_agent_is_what_rules_know() -> None:
 
 def test_nothing_costs_points_or_is_certain_because_it_was_read() -> None:
     """A threat in words that no rule knows: the customer wants to be heard by those above, in writing."""
-    lines = (
+    lines: tuple[Line, ...] = (
         ("agent", "您好，请讲"),
         ("customer", "我那个钱拖了俩月了，你们推来推去的"),
         ("agent", "系统里就是这样写的"),
