@@ -115,7 +115,7 @@ def test_rows_of_before_show_as_they_did(engine: RunningEngine) -> None:
         "selected",
         "triggers",
         "roles_doubtful",
-        *("purged_at", "call_url", "customer_pseudonym"),
+        *("purged_at", "call_url", "customer_pseudonym", "nature", "source"),
         *("initial_call_id", "previous_call_id", "related_call_ids", "transferred_to"),
         *("hold_ms", "queue_wait_ms", "after_call_work_ms", "disconnected_by"),
         *("state", *(name for name in LATER_OF_LETTERS if name != "handled_by")),  # of a call it tells who handled that
