@@ -35,7 +35,7 @@ from processors.text.normalized_text import normalize
 from schemas.messages.call_analysis import CallAnalysis, MeasureValue
 from schemas.messages.call_ended import Role
 from training.dialogues import load_dialogues
-from training.masked import Lines, masked_texts
+from training.masked import Lines, mask_lines
 
 OF_VIOLATIONS = frozenset(
     (
@@ -80,7 +80,7 @@ def judged(folder: Path) -> list[Case]:
     found = []
     for file in sorted(folder.glob("*.json")):
         for dialogue in json.loads(file.read_text(encoding="utf-8")):
-            lines = masked_lines([(turn["role"], turn["text"]) for turn in dialogue["turns"]])
+            lines = mask_lines([(turn["role"], turn["text"]) for turn in dialogue["turns"]])
             facts = {"call_id": dialogue["id"], "direction": dialogue.get("direction", "inbound")}
             transcript = imagine_transcript(lines, dialogue["industry"], **facts)
             analysis, by_rules = (each.judge(transcript, transcript.transcribed_at) for each in (judge, rules))
@@ -88,9 +88,9 @@ def judged(folder: Path) -> list[Case]:
     return found
 
 
-def masked_lines(lines: Lines) -> list[tuple[Role, str]]:
-    """As the pipeline judges them."""
-    return [(role, text) for (role, _), text in zip(lines, masked_texts(lines), strict=True)]
+def said_in(lines: Lines) -> list[Said]:
+    """What is said, as the heads see it."""
+    return [Said(role, normalize(text).letters) for role, text in lines]
 
 
 # --- what is compared
@@ -123,8 +123,7 @@ def _upset_turns(cases: Iterable[Case], reader: CallReader) -> str:
     upset: list[float] = []
     others: list[float] = []
     for case in cases:
-        said = [Said(role, normalize(text).letters) for role, text in case.turns]
-        for number, one in enumerate(reader.read(said).utterances):
+        for number, one in enumerate(reader.read(said_in(case.turns)).utterances):
             if one is not None and one.role == "customer":
                 (upset if number in case.labels["upset_turns"] else others).append(one.probabilities["upset"])
     if not upset or not others:
@@ -285,13 +284,7 @@ def print_pairs(folder: Path, reader: CallReader) -> None:
     for good, bad in pairs:
         place = next(n for n, turn in enumerate(bad.turns) if turn.violations)
         of_good, of_bad = (
-            reader.read(
-                [
-                    Said(role, normalize(text).letters)
-                    for role, text in masked_lines([(turn.role, turn.text) for turn in each.turns])
-                ]
-            )
-            for each in (good, bad)
+            reader.read(said_in(mask_lines([(turn.role, turn.text) for turn in each.turns]))) for each in (good, bad)
         )
         sentence = [reading.utterances[place] for reading in (of_good, of_bad)]
         better, worse = (one.probabilities[VIOLATION] if one is not None else 0.0 for one in sentence)
@@ -319,8 +312,8 @@ def print_chats(folder: Path, reader: CallReader) -> None:
         for line in file.read_text(encoding="utf-8").splitlines():
             _, *pieces = _SPEAKER.split(line)
             sides: list[Role] = ["agent" if who == "客服" else "customer" for who in pieces[::2]]
-            turns = masked_lines(list(zip(sides, pieces[1::2], strict=True)))
-            said = [Said(role, letters) for role, text in turns if (letters := normalize(text).letters)]
+            turns = mask_lines(list(zip(sides, pieces[1::2], strict=True)))
+            said = [one for one in said_in(turns) if one.letters]
             read = reader.read(said)
             transcript = imagine_transcript([(one.role, one.letters) for one in said], "ecommerce")
             for finding in rules.judge(transcript, transcript.transcribed_at).findings:

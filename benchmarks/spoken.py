@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.character_errors import count_character_errors, read_aloud
-from benchmarks.judging import OF_VIOLATIONS, masked_lines, score, share
+from benchmarks.judging import OF_VIOLATIONS, score, share
 from benchmarks.listening_accuracy import SIDES, Notes, heard
 from processors.detectors.reading import SUSPECTED
 from processors.judging.pipeline import Judge, JudgeSettings
@@ -28,6 +28,7 @@ from processors.rules.examples import imagine_transcript
 from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.finding import Finding
 from schemas.messages.transcript import Transcript
+from training.masked import mask_lines
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ def of_heard(judge: Judge, call: SpokenCall) -> Judged:
 
 def of_said(judge: Judge, truth: dict[str, Any]) -> Judged:
     """The call as it was truly said."""
-    lines = masked_lines([(turn["channel"], turn["text"]) for turn in truth["turns"]])
+    lines = mask_lines([(turn["channel"], turn["text"]) for turn in truth["turns"]])
     facts = {"call_id": truth["id"], "direction": truth["direction"]}
     transcript = imagine_transcript(lines, truth["industry"], **facts)
     analysis = judge.judge(transcript, transcript.transcribed_at)

@@ -1,15 +1,19 @@
 """Files of weights, as numpy writes them."""
 
 import io
+import json
+from collections.abc import Callable, Mapping
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.errors import OperatorError
+
+Model = TypeVar("Model")
 
 PROCESSORS = Path(__file__).parent
 PINS = PROCESSORS / "weights.sha256"
@@ -35,6 +39,27 @@ def read_arrays(file: Path) -> dict[str, NDArray[Any]] | None:
             return dict(arrays)
     except Exception:  # zipfile, zlib and numpy each have their own errors for a damaged file
         return None
+
+
+def load_model(
+    file: Path,
+    made_for: int,
+    build: Callable[[Mapping[str, Any], Mapping[str, NDArray[Any]]], Model],
+    error: type[OperatorError],
+    of_what: str,
+) -> Model:
+    """What `build` makes of the arrays of a file, of which `about` is JSON with the `format` that it was made for.
+
+    Raises `error` where the file is none, or of another format, and `ChangedWeightsError`.
+    """
+    try:
+        arrays = read_arrays(file) or {}
+        about = json.loads(str(arrays["about"]))
+        if about["format"] != made_for:
+            raise error(f"{file} was made for another version of callstream: run `make heads`")
+        return build(about, arrays)
+    except (ValueError, KeyError, TypeError):
+        raise error(f"{file} cannot be read as weights for {of_what}: run `make heads`") from None
 
 
 def _require_pinned(file: Path, content: bytes) -> None:

@@ -52,7 +52,7 @@ from processors.text.normalized_text import normalize
 from processors.text.syllables import syllables
 from training.dialogues import SOFT, Dialogue, Turn, folds, load_dialogues
 from training.identity import Identity, load_identity
-from training.masked import mask_calls
+from training.masked import Lines, mask_calls
 
 WEIGHTS = Path(__file__).parents[1] / "processors" / "reading" / "weights"
 
@@ -101,17 +101,17 @@ class Example:
 
 def example_of(
     dialogue: Dialogue,
-    texts: Sequence[str],
+    lines: Lines,
     identity: Mapping[str, Identity] | None = None,
     copy: int = 0,
 ) -> Example:
-    """The dialogue with these texts of its turns, which are as it was said, or as a recogniser might have written it:
+    """The dialogue with its turns in these words, which are as it was said, or as a recogniser might have written it:
     the copy of that number.
 
     With `identity`, who asks who is calling and who discloses is known of its calls; of all others only where an author
     has marked it.
     """
-    said = tuple(Said(turn.role, normalize(text).letters) for turn, text in zip(dialogue.turns, texts, strict=True))
+    said = tuple(Said(role, normalize(text).letters) for role, text in lines)
     agents = [turn for turn in dialogue.turns if turn.role == "agent"]
     customers = [turn for turn in dialogue.turns if turn.role == "customer"]
     of_agent = dict(_labels(AGENT_HEADS, agents, _of_agent))
@@ -569,13 +569,13 @@ def examples_of(
     """Each dialogue as it was said, and so many copies as recognisers might have written it, all masked."""
     chance = random.Random(20_261_129)
     named = [(dialogue, copy) for dialogue in dialogues for copy in range(copies + 1)]
-    lines = [
+    calls = [
         [(turn.role, misheard(turn.text, chance) if copy else turn.text) for turn in dialogue.turns]
         for dialogue, copy in named
     ]
     return [
-        example_of(dialogue, texts, identity, copy)
-        for (dialogue, copy), texts in zip(named, mask_calls(lines), strict=True)
+        example_of(dialogue, lines, identity, copy)
+        for (dialogue, copy), lines in zip(named, mask_calls(calls), strict=True)
     ]
 
 

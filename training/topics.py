@@ -80,15 +80,9 @@ class Example:
 
 def examples_of(dialogues: Sequence[Dialogue]) -> list[Example]:
     """Dialogues with their topics, masked."""
-    texts = mask_calls([[(turn.role, turn.text) for turn in one.turns] for one in dialogues])
+    masked = mask_calls([[(turn.role, turn.text) for turn in one.turns] for one in dialogues])
     return [
-        Example(
-            one.part,
-            one.industry,
-            tuple((turn.role, text) for turn, text in zip(one.turns, said, strict=True)),
-            one.topics,
-        )
-        for one, said in zip(dialogues, texts, strict=True)
+        Example(one.part, one.industry, tuple(lines), one.topics) for one, lines in zip(dialogues, masked, strict=True)
     ]
 
 

@@ -16,6 +16,7 @@ from functools import cache, cached_property
 from itertools import pairwise
 from math import log
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 from processors.digest import digest_of
 from processors.text.phonetic import USUAL_MERGERS, Sounds
 from processors.text.syllables import syllables
-from processors.weight_files import read_arrays
+from processors.weight_files import load_model
 from schemas.errors import OperatorError
 
 WEIGHTS = Path(__file__).parent / "weights" / "spelling.npz"
@@ -237,14 +238,11 @@ def _merged(syllable: str) -> str:
 @cache
 def load_spelling(file: Path = WEIGHTS) -> SpellingModel:
     """The model of a file, read once. Raises `SpellingWeightsError`."""
-    try:
-        arrays = read_arrays(file) or {}
-        about = json.loads(str(arrays["about"]))
-        if about["format"] != FORMAT:
-            raise SpellingWeightsError(f"{file} was made for another version of callstream: run `make heads`")
+
+    def build(about: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> SpellingModel:
         found = {name: arrays[name] for name in _ARRAYS}
         for name in ("pairs", "triples"):
             found[name] = np.cumsum(found[name], dtype=found[name].dtype)
         return SpellingModel(letters=about["letters"], **found)
-    except (ValueError, KeyError, TypeError):
-        raise SpellingWeightsError(f"{file} cannot be read as weights for spelling: run `make heads`") from None
+
+    return load_model(file, FORMAT, build, SpellingWeightsError, "spelling")

@@ -56,9 +56,9 @@ LEAST_CONTRADICTION = 2.0
 def infer_roles(texts: Sequence[str], first_speaker: int | None, direction: CallDirection) -> tuple[Role, Role] | None:
     """The roles of two channels; None where nothing tells them apart.
 
-    `texts` is all that was said on each; `first_speaker` the channel that spoke first,
-    None unless both spoke. What is said decides; where it does not, who answers the call speaks first: the agent of
-    an inbound call, the customer of an outbound one.
+    `texts` is all that was said on each; `first_speaker` the channel that spoke first, None unless both spoke. What is
+    said decides; where it does not, who answers the call speaks first: the agent of an inbound call, the customer of an
+    outbound one.
     """
     lead = lead_of_first(texts)
     if abs(lead) >= UNSURE:

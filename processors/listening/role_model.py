@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from processors.reading.features import Block, RowTexts, SparseRows, rows_of
-from processors.weight_files import read_arrays
+from processors.weight_files import load_model
 from schemas.errors import OperatorError
 
 WEIGHTS = Path(__file__).parent / "weights" / "roles.npz"
@@ -57,11 +57,6 @@ def rows_of_sides(texts: Sequence[str]) -> SparseRows:
 @cache
 def load_roles(file: Path = WEIGHTS) -> RoleModel:
     """The model of a file, read once. Raises `RoleWeightsError`."""
-    try:
-        arrays = read_arrays(file) or {}
-        about = json.loads(str(arrays["about"]))
-        if about["format"] != FORMAT:
-            raise RoleWeightsError(f"{file} was made for another version of callstream: run `make heads`")
-        return RoleModel(arrays["weights"], about["scale"])
-    except (ValueError, KeyError, TypeError):
-        raise RoleWeightsError(f"{file} cannot be read as weights for roles: run `make heads`") from None
+    return load_model(
+        file, FORMAT, lambda about, arrays: RoleModel(arrays["weights"], about["scale"]), RoleWeightsError, "roles"
+    )

@@ -24,7 +24,7 @@ from processors.pii.digit_kinds import DIGIT_KINDS, SECRET_KINDS
 from processors.pii.digit_runs import SET_PHRASES
 from processors.pii.match import UNNAMED, FoundKind, PiiMatch
 from processors.pii.words_of_rules import is_in_word_of_rules
-from processors.weight_files import read_arrays
+from processors.weight_files import load_model
 from schemas.errors import OperatorError
 from schemas.messages.call_ended import Role
 
@@ -119,14 +119,13 @@ class DigitReader:
 @cache
 def load_digits(file: Path = WEIGHTS) -> DigitReader:
     """The reader of a file, read once. Raises `DigitWeightsError`."""
-    try:
-        arrays = read_arrays(file) or {}
-        about = json.loads(str(arrays["about"]))
-        if about["format"] != FORMAT:
-            raise DigitWeightsError(f"{file} was made for another version of callstream: run `make heads`")
-        return DigitReader(arrays["weights"], about["bias"], about["scale"], about["threshold"])
-    except (ValueError, KeyError, TypeError):
-        raise DigitWeightsError(f"{file} cannot be read as weights for digits: run `make heads`") from None
+    return load_model(
+        file,
+        FORMAT,
+        lambda about, arrays: DigitReader(arrays["weights"], about["bias"], about["scale"], about["threshold"]),
+        DigitWeightsError,
+        "digits",
+    )
 
 
 def runs_left(lines: Sequence[Line], reading: NumbersSaid, taken: Sequence[Sequence[PiiMatch]]) -> Iterator[Run]:

@@ -7,12 +7,13 @@ What speaks for each is in `name_letters`. No surname is needed: what stands aro
 
 import json
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from itertools import pairwise
 from math import exp, log, log2
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from processors.pii.match import PiiMatch
 from processors.pii.name_letters import TEMPLATES, call_letters, hashes, weight_places
 from processors.pii.words_like_names import least_probability
-from processors.weight_files import read_arrays
+from processors.weight_files import load_model
 from schemas.errors import OperatorError
 from schemas.messages.call_ended import Role
 
@@ -186,12 +187,9 @@ def _rows(places: Sequence[int]) -> Iterator[tuple[int, int]]:
 @cache
 def load_names(file: Path = WEIGHTS) -> NameReader:
     """The reader of a file, read once. Raises `NameWeightsError`."""
-    try:
-        arrays = read_arrays(file) or {}
-        about = json.loads(str(arrays["about"]))
-        if about["format"] != FORMAT:
-            raise NameWeightsError(f"{file} was made for another version of callstream: run `make heads`")
+
+    def build(about: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> NameReader:
         tables = (arrays["speech"], arrays["pieces"])
         return NameReader(arrays["weights"], arrays["steps"], about["scale"], *tables, about["threshold"])
-    except (ValueError, KeyError, TypeError):
-        raise NameWeightsError(f"{file} cannot be read as weights for names: run `make heads`") from None
+
+    return load_model(file, FORMAT, build, NameWeightsError, "names")

@@ -70,8 +70,9 @@ def _analyze_each(
 ) -> None:
     """One after the other; what cannot be read holds up none of the others."""
     from schemas.errors import InvalidCallError
+    from streams.analysis import build_judge
 
-    judge = _judge(settings)
+    judge = build_judge(settings)
     unread = 0
     for file in transcripts:
         try:
@@ -108,7 +109,7 @@ def analyze_file(
 
     from processors.listening.pipeline import listen
     from streams.adapters.decoder.process import DecoderProcess
-    from streams.analysis import build_emotion, build_engine, listen_settings
+    from streams.analysis import build_emotion, build_engine, build_judge, listen_settings
     from streams.stages.capture import call_of_file, read_facts
 
     with DecoderProcess() as decoder:
@@ -118,7 +119,7 @@ def analyze_file(
         engine = build_engine(settings)
         emotion = build_emotion(settings, engine)
         transcript = listen(call, data, engine, how, clock.now(), time.monotonic, emotion, decoder.decode)
-    return transcript, _judged(transcript, _judge(settings), clock)
+    return transcript, _judged(transcript, build_judge(settings), clock)
 
 
 def analyze_transcript(
@@ -129,23 +130,17 @@ def analyze_transcript(
     `judge` is that of the settings, where it is there already. Raises `InvalidCallError`.
     """
     from processors.receiving.pipeline import transcript_of
-    from streams.analysis import receive_settings
+    from streams.analysis import build_judge, receive_settings
     from streams.stages.capture import read_facts, transcript_of_file
 
     received = transcript_of_file(file, read_facts(meta) if meta else {}, usual_call_id=_id_of(file))
     transcript = transcript_of(received, receive_settings(settings), clock.now())
-    return transcript, _judged(transcript, judge or _judge(settings), clock)
+    return transcript, _judged(transcript, judge or build_judge(settings), clock)
 
 
 def _id_of(file: Path) -> str:
     """The name of the file where it can be the id of a call: several files are several calls."""
     return file.stem if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}", file.stem) else "transcript"
-
-
-def _judge(settings: Settings) -> "Judge":
-    from streams.analysis import build_judge
-
-    return build_judge(settings)
 
 
 def _judged(transcript: "Transcript", judge: "Judge", clock: "Clock") -> "CallAnalysis":

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from processors.listening.audio import UnhearableError
+from processors.receiving.segments import overlap, utterances_of
 from schemas.errors import InvalidCallError, InvalidMessageError
 from schemas.messages.belongs_in_transcript import NO_CALL_ID, with_names
 from schemas.messages.belongs_there import with_what_belongs_there
@@ -20,7 +21,6 @@ from schemas.messages.message import UtcDatetime
 from schemas.messages.transcript import AudioFacts
 from schemas.messages.transcript_received import TranscriptReceived
 from streams.adapters.decoder.process import DecoderProcess
-from streams.stages.segments import overlap, utterances_of
 
 _TIME = TypeAdapter[datetime](UtcDatetime)
 _NO_FACTS: Mapping[str, Any] = {}
@@ -166,7 +166,7 @@ def transcript_of_file(
     `facts` are fields of the call that go before those of the file; what they say of a recording is left out. What
     nobody says of the call is filled in as for a recording: it ended when the file was last written, and it began as
     long before as its utterances last, or the other way round. Under the name of `segments` utterances may be those of
-    another program, or of our own transcripts (`streams.stages.segments`).
+    another program, or of our own transcripts (`processors.receiving.segments`).
 
     Raises `InvalidCallError`, which names line or field and what belongs there.
     """

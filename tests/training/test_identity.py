@@ -17,6 +17,7 @@ TURNS = (
     Turn("agent", "还有三千"),
 )
 CALL = Dialogue("x-1", "x", "finance", "inbound", select=False, turns=TURNS)
+LINES = [(turn.role, turn.text) for turn in TURNS]
 
 
 def test_what_is_shipped_fits_to_the_dialogues() -> None:
@@ -41,13 +42,15 @@ def test_a_line_that_is_wrong_is_named(line: str, tmp_path: Path) -> None:
 
 def test_in_a_labelled_call_what_bears_no_mark_is_none() -> None:
     example = example_of(
-        CALL, [turn.text for turn in CALL.turns], identity={"x-1": Identity(True, frozenset((2,)), frozenset((4,)))}
+        CALL,
+        LINES,
+        identity={"x-1": Identity(True, frozenset((2,)), frozenset((4,)))},
     )
     assert example.known == {}
     assert example.agent["disclose"].tolist() == [False, False, True]
 
 
 def test_in_others_nothing_is_known_of_it() -> None:
-    example = example_of(CALL, [turn.text for turn in CALL.turns], identity={})
+    example = example_of(CALL, LINES, identity={})
     np.testing.assert_array_equal(example.known["askid"], [False, True, False])
     np.testing.assert_array_equal(example.known["disclose"], [False, False, False])

@@ -73,8 +73,7 @@ def test_no_category_has_two_natures() -> None:
     assert len(listed) == len(set(listed))
 
 
-def test_every_category_that_is_listed_is_one_of_the_shipped_packs_or_of_a_detector() -> None:
-    """And of the packs none that blames nobody is taken for a violation by chance."""
+def test_duties_of_the_shipped_packs_and_detectors_that_measure_are_listed() -> None:
     packs = load_rule_packs((RULE_PACK_FOLDER,))
     of_packs = {getattr(entry, "category", None) for pack in packs for _, entry in pack.entries()}
     assert {"missing_script", "soothing", "checklist_incomplete"} <= of_packs & NATURES["omission"]

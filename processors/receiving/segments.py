@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from math import isfinite
 from typing import Any
 
 from processors.receiving.pipeline import MS_PER_LETTER
@@ -19,7 +20,8 @@ def utterances_of(segments: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]
     """The segments in the order in which they were begun, without empty ones, long ones in pieces.
 
     Where some have times and others not, what is missing is filled in: a segment begins where the one before ends, and
-    lasts as long as its text is usually spoken. Fields that no segment has stay, and are refused with their names.
+    lasts as long as its text is usually spoken, but not into what is told of the next. Fields that no segment has, and
+    values that are none, stay, and are refused with their names.
     """
     said = [
         {name: value for name, value in one.items() if name not in PASSED_OVER and value is not None}
@@ -35,31 +37,34 @@ def utterances_of(segments: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]
 
 def overlap(utterances: Sequence[Mapping[str, Any]]) -> bool:
     """Whether two sides speak at once, by the times that are told: then each had a channel of its own."""
-    last: dict[Any, int] = {}
+    last: dict[str, int] = {}
     for one in utterances:
-        if not isinstance(one.get("start_ms"), int) or not isinstance(one.get("end_ms"), int):
+        role, start_ms, end_ms = (one.get(name) for name in ("role", "start_ms", "end_ms"))
+        if not isinstance(role, str) or not isinstance(start_ms, int) or not isinstance(end_ms, int):
             return False
-        if any(role != one.get("role") and end_ms > one["start_ms"] for role, end_ms in last.items()):
+        if any(side != role and until_ms > start_ms for side, until_ms in last.items()):
             return True
-        last[one.get("role")] = max(last.get(one.get("role"), 0), one["end_ms"])
+        last[role] = max(last.get(role, 0), end_ms)
     return False
 
 
 def _with_times(said: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    at_ms: int | float = 0
-    for one in said:
+    at_ms = 0
+    for one, following in zip(said, [*said[1:], {}], strict=True):
         lasts_ms = MS_PER_LETTER * len(one["text"]) if isinstance(one.get("text"), str) else 0
-        end_ms = _whole(one.get("end_ms"))
-        usual_ms = max(0, end_ms - lasts_ms) if isinstance(end_ms, int) else at_ms
-        start_ms = _whole(one.get("start_ms", usual_ms))
+        start_ms, end_ms = _whole(one.get("start_ms")), _whole(one.get("end_ms"))
+        next_ms = _whole(following.get("start_ms"))
+        if start_ms is None:
+            start_ms = min(max(at_ms, end_ms - lasts_ms), end_ms) if isinstance(end_ms, int) else at_ms
         if end_ms is None and isinstance(start_ms, int):
-            end_ms = start_ms + lasts_ms
+            until_ms = start_ms + lasts_ms
+            end_ms = max(start_ms, min(until_ms, next_ms)) if isinstance(next_ms, int) else until_ms
         yield one | {"start_ms": start_ms, "end_ms": end_ms}
-        at_ms = end_ms if isinstance(end_ms, int) else at_ms
+        at_ms = max(at_ms, end_ms) if isinstance(end_ms, int) else at_ms
 
 
 def _whole(value: Any) -> Any:
-    return round(value) if isinstance(value, float) else value
+    return round(value) if isinstance(value, float) and isfinite(value) else value
 
 
 def _pieces(one: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from processors.receiving.pipeline import MS_PER_LETTER
+from processors.receiving.segments import overlap, utterances_of
 from schemas.errors import InvalidCallError
 from schemas.messages.transcript_received import MAX_UTTERANCE_LETTERS
 from streams.stages.capture import transcript_of_file
-from streams.stages.segments import overlap, utterances_of
 
 AGENT: dict[str, Any] = {"role": "agent", "text": "您好"}
 CUSTOMER: dict[str, Any] = {"role": "customer", "text": "查订单"}
@@ -38,6 +38,14 @@ def test_without_times_there_are_none() -> None:
             [AGENT | {"start_ms": 0, "end_ms": 700}, CUSTOMER],
             [(0, 700), (700, 700 + 3 * MS_PER_LETTER)],
             id="one has none",
+        ),
+        pytest.param(
+            [AGENT | {"start_ms": 0}, CUSTOMER | {"start_ms": 300}],
+            [(0, 300), (300, 300 + 3 * MS_PER_LETTER)],
+            id="into nobody's words",
+        ),
+        pytest.param(
+            [AGENT | {"start_ms": 0, "end_ms": 700}, CUSTOMER | {"end_ms": 900}], [(0, 700), (700, 900)], id="nor back"
         ),
         pytest.param([AGENT | {"start_ms": 0.4, "end_ms": 700.6}], [(0, 701)], id="fractions"),
         pytest.param(
@@ -109,6 +117,8 @@ def test_of_a_file(tmp_path: Path) -> None:
         pytest.param("您好", "segments", id="no list"),
         pytest.param([AGENT | {"start_ms": 900, "end_ms": 100}], "ends_before_start", id="ends before it begins"),
         pytest.param([AGENT | {"start_ms": "soon"}], "segments", id="no number"),
+        pytest.param([AGENT | {"start_ms": float("nan"), "end_ms": 900}], "segments", id="not a number"),
+        pytest.param([AGENT | {"role": [], "start_ms": 0, "end_ms": 9}], "segments.0.role", id="no role"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, segments: object, problem: str) -> None:
