@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.processes import eventually
 from tests.support.serving import CUSTOMERS, Serving, event, serving
 
 pytestmark = pytest.mark.loopback
@@ -150,8 +151,9 @@ def test_health_needs_no_key_and_names_what_does_not_answer(tmp_path: Path) -> N
 def test_every_answer_has_an_id_that_stands_in_the_log(client: httpx.Client, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO"):
         answer = client.get("/v1/calls/nobody")
+        # The server writes its line after the answer has gone out.
+        assert eventually(lambda: answer.headers["x-request-id"] in caplog.text, 10)
     assert answer.json()["request_id"] == answer.headers["x-request-id"]
-    assert answer.headers["x-request-id"] in caplog.text
 
 
 @pytest.mark.parametrize(
