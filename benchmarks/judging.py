@@ -58,6 +58,8 @@ OF_VIOLATIONS = frozenset(
     )
 )
 """Categories of the shipped rules for something that the agent does wrong with words."""
+FACTS = ("direction", "course_type")
+"""What is told of a dialogue beside its industry; rules for schools ask for the type of the course."""
 UTTERANCES = 70
 THREATS = ("complaint_threat", "regulator_threat", "review_threat")
 
@@ -81,7 +83,7 @@ def judged(folder: Path) -> list[Case]:
     for file in sorted(folder.glob("*.json")):
         for dialogue in json.loads(file.read_text(encoding="utf-8")):
             lines = mask_lines([(turn["role"], turn["text"]) for turn in dialogue["turns"]])
-            facts = {"call_id": dialogue["id"], "direction": dialogue.get("direction", "inbound")}
+            facts = {"call_id": dialogue["id"], **{name: dialogue[name] for name in FACTS if name in dialogue}}
             transcript = imagine_transcript(lines, dialogue["industry"], **facts)
             analysis, by_rules = (each.judge(transcript, transcript.transcribed_at) for each in (judge, rules))
             found.append(Case(dialogue["industry"], dialogue["labels"], lines, analysis, by_rules))

@@ -91,12 +91,13 @@ def why_not_told_apart(transcript: Transcript) -> str | None:
 
     `no_speech` where no words were heard, `speaker_unknown` where some are of a speaker whom nobody names, and
     `one_channel` where a recording with one channel has the words of one side only: the other is then more likely
-    unnamed than silent.
+    unnamed than silent. A back-channel of nobody's, such as 嗯, hides nothing that either side may have said.
     """
-    said = {segment.role for segment in transcript.segments if segment.text.strip()}
-    if not said:
+    heard = [segment for segment in transcript.segments if segment.text.strip()]
+    if not heard:
         return NO_SPEECH
-    if "unknown" in said:
+    said = {segment.role for segment in heard if segment.role != "unknown"}
+    if not said or any(segment.role == "unknown" and says_something(segment) for segment in heard):
         return SPEAKER_UNKNOWN
     if is_one_channel(transcript) and len(said) == 1:
         return ONE_CHANNEL

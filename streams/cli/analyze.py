@@ -50,6 +50,10 @@ def analyze(
         raise typer.BadParameter("give one recording; several transcripts go with --transcript", param_hint="FILE")
     if not recordings and not transcripts:
         raise typer.BadParameter("give a recording, or a transcript with --transcript", param_hint="FILE")
+    if recordings and recordings[0].suffix.lower() == ".json":
+        raise typer.BadParameter(
+            f"{recordings[0].name} is no recording; a transcript goes with --transcript", param_hint="FILE"
+        )
     settings, clock = command_settings(), SystemClock()
     if len(transcripts) > 1:
         _analyze_each(transcripts, meta, settings, clock, as_json=as_json)

@@ -414,10 +414,11 @@ class TestHeard:
         assert flow.skipped(call_id)["agent_interruptions"] == "speaker_unknown"
         assert flow.call(call_id)["measures"]["sensitive_words"] is None
 
-    def test_swapped_roles_make_the_promise_the_customers(self, flow: Flow) -> None:
+    def test_swapped_roles_make_the_promise_the_customers_and_are_doubted(self, flow: Flow) -> None:
         assert flow.roles("swapped-roles") == {"customer"}
         assert flow.words_found("swapped-roles") == []
-        assert flow.call("swapped-roles")["measures"]["sensitive_words"] == 0
+        assert flow.call("swapped-roles")["measures"]["sensitive_words"] is None
+        assert flow.skipped("swapped-roles")["sensitive_words"] == "roles_doubtful"
 
     def test_silence_is_measured_as_what_it_is(self, flow: Flow) -> None:
         assert flow.call("silence")["duration_ms"] == 10_000

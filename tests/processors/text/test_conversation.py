@@ -51,6 +51,8 @@ def test_only_words_that_are_more_than_signs_of_attention_say_something(text: st
         pytest.param(said(("agent", "您好")), None, id="a customer who is silent on a channel of his own"),
         pytest.param(said(("agent", "您好"), ("unknown", "你好")), "speaker_unknown", id="one is not known"),
         pytest.param(said(("agent", "您好"), ("unknown", " ")), None, id="unknown, but without words"),
+        pytest.param(said(("agent", "您好"), ("unknown", "嗯嗯")), None, id="unknown, but only listening"),
+        pytest.param(said(("unknown", "嗯嗯")), "speaker_unknown", id="nobody is known"),
         pytest.param(said(("agent", " ")), "no_speech", id="no words at all"),
         pytest.param(on_one_channel(said(("agent", "您好"))), "one_channel", id="one channel, one speaker named"),
         pytest.param(on_one_channel(said(("agent", "您好"), ("customer", "你好"))), None, id="one channel, both named"),

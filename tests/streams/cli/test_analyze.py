@@ -257,6 +257,7 @@ class TestAnalyzeTranscript:
         [
             pytest.param([], "give a recording, or a transcript with --transcript", id="neither"),
             pytest.param(["a.wav", "b.wav"], "give one recording", id="two recordings"),
+            pytest.param(["a.json"], "a transcript goes with --transcript", id="a transcript without its option"),
         ],
     )
     def test_one_of_the_two_is_wanted(self, terminal: Terminal, arguments: list[str], sentence: str) -> None:
