@@ -52,8 +52,8 @@ MAIN_WEIGHS = (0.6, 0.25, 0.15)
 """What each topic of a call counts, the main one first."""
 
 PRECISION, PRECISION_WITH_PHRASE = 0.715, 0.78
-"""A topic that is wrong misleads more than one that is missing. Of topics of which a phrase was said more are believed
-at the same precision."""
+"""A topic that is wrong misleads more than one that is missing. Of topics of which a phrase was said
+more is asked: many are mentioned in passing."""
 
 Marks = NDArray[np.bool_]
 

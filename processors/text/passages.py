@@ -76,7 +76,8 @@ class SpokenText:
         return frozenset(
             passage.role
             for passage in self.passages
-            if passage.utterance.text.strip() and not (passage.role == "unknown" and is_back_channel(passage.utterance.text))
+            if passage.utterance.text.strip()
+            and not (passage.role == "unknown" and is_back_channel(passage.utterance.text))
         )
 
     @remembered

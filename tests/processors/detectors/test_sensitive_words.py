@@ -155,9 +155,14 @@ def test_an_unknown_speaker_is_not_guessed_to_be_the_agent() -> None:
 
 
 def test_with_some_speech_of_an_unknown_speaker_findings_stand_but_are_not_counted() -> None:
-    transcript = said(("agent", "保本保息"), ("unknown", "好的"), industry="finance")
+    transcript = said(("agent", "保本保息"), ("unknown", "那就办吧"), industry="finance")
     assert [finding.matched for finding in findings(transcript)] == ["保本保息"]
     assert results(transcript)[-1] == NotMeasured("sensitive_words", "speaker_unknown")
+
+
+def test_a_back_channel_of_an_unknown_speaker_is_no_words_of_the_agent() -> None:
+    transcript = said(("agent", "保本保息"), ("unknown", "嗯嗯"), ("customer", "我想想"), industry="finance")
+    assert results(transcript)[-1] == Measure("sensitive_words", 1)
 
 
 @pytest.mark.parametrize("language", ["en", "yue", None])
