@@ -85,7 +85,7 @@ class ClaimsDetector:
                     continue
                 verdicts.append(verdict)
                 findings.extend(_finding(claim, hit, said, verdict, context))
-        if "unknown" in context.spoken.roles:
+        if context.why_not_told_apart == SPEAKER_UNKNOWN:
             return [*findings, *(NotMeasured(measure, SPEAKER_UNKNOWN) for measure in self.measures)]
         if book.claims and not in_force:
             return [*findings, *(NotMeasured(measure, NO_CLAIMS_ADOPTED) for measure in self.measures)]

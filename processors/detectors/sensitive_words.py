@@ -41,7 +41,7 @@ class SensitiveWordsDetector:
         if book is None:
             return [NotMeasured("sensitive_words", LANGUAGE_NOT_SUPPORTED)]
         findings = tuple(_findings(context, book))
-        if "unknown" in spoken.roles:
+        if context.why_not_told_apart == SPEAKER_UNKNOWN:
             return [*findings, NotMeasured("sensitive_words", SPEAKER_UNKNOWN)]
         return of_sides(context, [*findings, Measure("sensitive_words", len(findings))])
 

@@ -91,7 +91,8 @@ def why_not_told_apart(transcript: Transcript) -> str | None:
 
     `no_speech` where no words were heard, `speaker_unknown` where some are of a speaker whom nobody names, and
     `one_channel` where a recording with one channel has the words of one side only: the other is then more likely
-    unnamed than silent. A back-channel of nobody's, such as 嗯, hides nothing that either side may have said.
+    unnamed than silent. An unknown speaker's back-channel, such as 嗯, holds nothing that is
+    counted for either side.
     """
     heard = [segment for segment in transcript.segments if segment.text.strip()]
     if not heard:

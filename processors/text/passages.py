@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
-from processors.text.back_channel import is_back_channel
 from processors.text.numbers import TextInDigits as TextInDigits
 from processors.text.numbers import in_digits as in_digits
 from processors.text.phrases import PhraseIndex, Places
@@ -69,16 +68,6 @@ class SpokenText:
     def is_silent(self) -> bool:
         """Whether no words were heard in the call."""
         return not any(passage.utterance.text.strip() for passage in self.passages)
-
-    @remembered
-    def roles(self) -> frozenset[Role]:
-        """The roles that say something; of nobody's words, back-channels such as 嗯 are nothing."""
-        return frozenset(
-            passage.role
-            for passage in self.passages
-            if passage.utterance.text.strip()
-            and not (passage.role == "unknown" and is_back_channel(passage.utterance.text))
-        )
 
     @remembered
     def in_digits(self) -> str:

@@ -165,6 +165,11 @@ def test_a_back_channel_of_an_unknown_speaker_is_no_words_of_the_agent() -> None
     assert results(transcript)[-1] == Measure("sensitive_words", 1)
 
 
+def test_where_only_an_unknown_speaker_is_heard_nothing_is_counted() -> None:
+    transcript = said(("unknown", "嗯嗯"), industry="finance")
+    assert results(transcript)[-1] == NotMeasured("sensitive_words", "speaker_unknown")
+
+
 @pytest.mark.parametrize("language", ["en", "yue", None])
 def test_another_language_is_not_measured(language: str | None) -> None:
     transcript = heard([("agent", 0, 1_000, "保本保息")], industry="finance", language=language)
