@@ -1,12 +1,11 @@
 """What belongs to an address beside its marks: names of estates, sides, corrections, rooms that are said again."""
 
-import time
-
 import pytest
 
 from processors.pii.masking import MaskSettings, mask
 from schemas.messages.call_ended import Role
 from tests.processors.transcripts import said
+from tests.support.growth import takes_time_in_proportion
 
 Line = tuple[Role, str]
 
@@ -90,10 +89,6 @@ def test_parts_of_an_address_are_hidden_where_they_are_said_again() -> None:
     "piece", ["一", "十栋", "路", "好的那个", "a一", "东区,", "三排四", "对面,", "二号楼,", "小区门口"]
 )
 def test_long_texts_of_parts_take_time_in_proportion(piece: str) -> None:
-    def seconds(count: int) -> float:
-        begin = time.process_time()
-        masked(("agent", "您的地址在哪"), ("customer", "我家住在" + piece * count))
-        return time.process_time() - begin
-
-    seconds(10)
-    assert seconds(800) < 16 * max(seconds(200), 0.02)
+    assert takes_time_in_proportion(
+        lambda count: masked(("agent", "您的地址在哪"), ("customer", "我家住在" + piece * count))
+    )

@@ -1,12 +1,11 @@
 """Plates in pieces, keys of doors, safes, codes said as amounts, and what is sold or only a number of a case."""
 
-import time
-
 import pytest
 
 from processors.pii.masking import MaskSettings, mask
 from schemas.messages.call_ended import Role
 from tests.processors.transcripts import said
+from tests.support.growth import takes_time_in_proportion
 
 Line = tuple[Role, str]
 
@@ -54,10 +53,6 @@ def test_what_is_asked_for(question: str, answer: str, hidden: str) -> None:
 
 @pytest.mark.parametrize("piece", ["京A", "京A，后面", "井号一", "左三十二", "二十三，", "一百", "a一井号", "不是，b"])
 def test_long_texts_of_pieces_take_time_in_proportion(piece: str) -> None:
-    def seconds(count: int) -> float:
-        begin = time.process_time()
-        masked(("agent", "您的车牌和密码是多少"), ("customer", "我的车是" + piece * count))
-        return time.process_time() - begin
-
-    seconds(10)
-    assert seconds(800) < 16 * max(seconds(200), 0.02)
+    assert takes_time_in_proportion(
+        lambda count: masked(("agent", "您的车牌和密码是多少"), ("customer", "我的车是" + piece * count))
+    )
