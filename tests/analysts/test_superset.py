@@ -12,7 +12,6 @@ import yaml
 from clickhouse_connect.driver.client import Client
 
 from processors.kpi.metrics import value_over_calls
-from processors.kpi.superset import with_kpis
 from schemas.config.kpis.kpi import read_kpis
 from tests.analysts.superset_bundle import BUNDLE, Chart, charts, read, script
 
@@ -174,13 +173,6 @@ def test_another_window_of_first_contact_resolution_is_put_into_every_dataset() 
 
 def test_no_file_has_a_time_zone_because_days_are_those_of_tenants() -> None:
     assert "Asia/" not in "".join(bundle.bundle(URL).values())
-
-
-def test_the_kpis_in_the_datasets_are_those_of_the_registry() -> None:
-    """Else: `callstream kpi superset`."""
-    for path in sorted((BUNDLE / "datasets").rglob("*.yaml")):
-        text = path.read_text(encoding="utf-8")
-        assert with_kpis(path.stem, text, REGISTRY) == text, path
 
 
 def test_a_metric_with_the_name_of_a_kpi_is_that_kpi() -> None:
