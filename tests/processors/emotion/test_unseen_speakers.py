@@ -10,7 +10,7 @@ from processors.emotion.experiments import Experiment, run_experiment
 
 _REPOSITORY = Path(__file__).parents[3]
 CASIA = Path(os.environ.get("EMOTION_ZH", _REPOSITORY.parent / "shared" / "data" / "emotion_zh"))
-"""900 acted Mandarin utterances of three speakers, with `labels.csv`."""
+"""900 acted Mandarin utterances of three speakers, a folder for each of six states."""
 
 ACCURACY = 0.85
 F1 = 0.75
