@@ -151,8 +151,8 @@ def test_the_duration_band_comes_from_the_settings() -> None:
 
 def test_the_packs_that_were_used_are_named() -> None:
     in_finance = JUDGE.judge(said(("agent", "您好"), industry="finance"), NOW).lexicon_version
-    assert in_finance.startswith("finance@5,general@5#")
-    assert JUDGE.judge(said(("agent", "您好"), industry="logistics"), NOW).lexicon_version.startswith("general@5#")
+    assert in_finance.startswith("finance@6,general@6#")
+    assert JUDGE.judge(said(("agent", "您好"), industry="logistics"), NOW).lexicon_version.startswith("general@6#")
     assert JUDGE.judge(heard([], language="en"), NOW).lexicon_version == "none"
 
 
