@@ -56,6 +56,9 @@ SOOTHED_FROM = 0.05
 """Such a probability that an utterance is calmer than those before is rare: of 338 calls of upset customers, in five
 parts of text from which no head learned, 0.71 of those with one were labelled as soothed, and 0.61 of the soothed have
 one; 0.85 are told right."""
+WARNS_FROM = 0.1
+"""Of 13 calls of finance with a warning, in parts of text from which no head learned, 0.54 have such an utterance, and
+0.20 of 77 without: enough to doubt that nothing was said, too little to believe that something was."""
 ADVICE = "这是语义研读的怀疑，尚无人确认：请先听录音再处理。"
 """What an alert of a suspicion says."""
 
@@ -108,6 +111,10 @@ class ReadCall:
             heads.threshold(ASKS),
             heads.threshold(DISCLOSES),
         )
+
+    def warns_of_loss(self) -> bool:
+        """Whether the agent says in any sentence that money may be lost."""
+        return any(one.probabilities["warn"] >= WARNS_FROM for _, one in self.of_agent())
 
     def is_soothed(self) -> bool:
         """Whether the customer is calmer in the second half of what he says."""
@@ -162,7 +169,8 @@ class ReadingDetector:
     the same of the two others; `soothed` whether an upset customer is calmer towards the end, by his words
     (`not_applicable` where he is not upset). `reading_suspicions` counts the
     agent's utterances that are suspected of a violation. `reading_identity_verified` tells whether the agent asks who
-    is calling before something personal is told or changed (`not_applicable` where nothing is).
+    is calling before something personal is told or changed (`not_applicable` where nothing is);
+    `reading_warns_of_loss` whether the agent says that money may be lost, whatever the call is about.
 
     Findings, all of severity `info` and worth no points: `suspected_…` with the most likely of the twelve kinds, from
     the probability on at which three of four were right on dialogues that the heads were not trained on, or that the
@@ -186,6 +194,7 @@ class ReadingDetector:
         "reading_threatens",
         "reading_suspicions",
         "reading_identity_verified",
+        "reading_warns_of_loss",
         "customer_upset",
         "soothed",
     )
@@ -215,6 +224,7 @@ class ReadingDetector:
             Measure("reading_threatens", probabilities["threat"] >= reader.call.threshold("threat")),
             Measure("reading_suspicions", len(suspected)),
             _if_it_applies("reading_identity_verified", read.identity_verified()),
+            Measure("reading_warns_of_loss", read.warns_of_loss()),
             Measure("customer_upset", is_upset),
             _if_it_applies("soothed", read.is_soothed() if is_upset else None),
         ]

@@ -21,10 +21,10 @@ _WHO = (
 _ASKS = re.compile(
     rf"{_WHO}(?:和?税号|和?电话|全称|登?记?的?是|怎么写|怎么拼|有吗|叫什么|是谁|叫|呢)?[\s,?]*$"
     r"|名字中间|怎么称呼|贵姓[\s?]*$|找谁|叫(?:什么|啥)(?:名字?)?[\s?]*$|[姓性]名[和跟、及].{2,6}$|写什么字|哪几个字|拆.{0,2}字"
-    r"|[您你](?:是)?哪位|谁的名字|名字.{0,12}(?:再说|说一|报(?!销)|一遍)|[姓性]名.{0,3}电话|请报[姓性]名|(?:是|有)哪两位|您几位"
+    r"|[您你](?:是)?哪位|谁的名字|全名(?:[和跟、及].{2,8})?[\s,?]*$|名字.{0,12}(?:再说|说一|报(?!销)|一遍)|[姓性]名.{0,3}电话|请报[姓性]名|(?:是|有)哪两位|您几位"
 )
 _LEAD = re.compile(
-    r"(?:嗯|呃|额|哦|啊|哎|喂|那个|就是|好的?|对|有|要的?[\s,]|您好|你好|个人的|我叫|我是|叫|写|姓名|名字|[姓性]|的|是|藏族|两位|[,、.。…:\s])*"
+    r"(?:嗯|呃|额|哦|啊|哎|喂|那个|就是|好的?|对|有|要的?[\s,]|您好|你好|个人的|我[叫教较觉]|我是|叫|写|姓名|名字|[姓性]|的|是|藏族|两位|[,、.。…:\s])*"
 )
 _PLAIN_LETTER = (
     r"(?![的了吗呢吧我你您他她它这那哪谁啥么不没什请问好会想说给让找"
@@ -32,8 +32,11 @@ _PLAIN_LETTER = (
 )
 _NAME = rf"(?:{_PLAIN_LETTER}){{2,6}}?"
 _STOP = (
-    r"(?=$|[^一-鿿]|的|生日|收|吧|呗|呢|啊|呀|吗|和|跟|与|他|她|我|您|是|就|打|来|金额|对|[零一二三四五六七八九幺]{3})"
+    r"(?=$|[^一-鿿]|的|生日|收|吧|呗|呢|啊|呀|吗|和|跟|与|他|她|我|您|是|就|打|来|金额|对|身份|证件|手机|电话"
+    r"|[零一二三四五六七八九幺]{3})"
 )
+_TELLS_NAME = re.compile("我[叫教较觉]$")
+"""What stands before a name that is asked for, and what a recogniser makes of it."""
 _REPLY = re.compile(
     rf"(?P<name>(?![能要行])(?:{_PLAIN_LETTER}){{2,8}}?){_STOP}(?:[和跟与、](?P<second>(?:{_PLAIN_LETTER}){{2,4}}?)(?=$|[^一-鿿]))?"
 )
@@ -115,8 +118,9 @@ def _reply(text: str) -> Iterator[PiiMatch]:
     match = _REPLY.match(text, lead.end() if lead else 0)
     if match is None:
         return
+    is_told = lead is not None and _TELLS_NAME.search(lead[0]) is not None
     joined = _is_han(text[match.end() : match.end() + 1]) and text[match.end()] not in _DIGITS
-    rest = sum(map(_is_han, text[match.end() :])) if joined else 0
+    rest = sum(map(_is_han, text[match.end() :])) if joined and not is_told else 0
     for group in ("name", "second"):
         if match[group] and rest > _MOST_LETTERS_AFTER and not _is_rare(match[group]):
             continue

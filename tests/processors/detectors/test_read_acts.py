@@ -5,6 +5,7 @@ import pytest
 from processors.detectors.reading import ReadingSettings
 from processors.judging.pipeline import Judge, JudgeSettings
 from processors.reading.identity import asked_before_disclosing
+from processors.rules.examples import imagine_transcript
 from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.finding import Finding
 from tests.processors.transcripts import NOW, Line, heard, on_one_channel, said
@@ -16,6 +17,10 @@ NOTICE = "您好，八零二号为您服务，咱们这个电话是留着录音�
 
 def judged(*lines: Line, industry: str = "ecommerce") -> CallAnalysis:
     return shipped_judge().judge(said(*lines, industry=industry), NOW)
+
+
+def judged_of_finance(direction: str, *lines: Line) -> CallAnalysis:
+    return shipped_judge().judge(imagine_transcript(lines, "finance", direction=direction), NOW)
 
 
 def of_rule(analysis: CallAnalysis, rule: str) -> list[Finding]:
@@ -117,6 +122,41 @@ class TestIdentity:
         analysis = judged(("agent", "您好"), asked, ("agent", "查到了，您的账户余额是三千二百元"), industry="finance")
         assert analysis.measures["identity_verified_before_disclosure"] is False
         assert len(of_rule(analysis, "identity_before_disclosure")) == 1
+
+
+class TestWarnsOfLoss:
+    def test_who_calls_to_sell_and_warns_nobody_gave_no_risk_warning(self) -> None:
+        """In words of which no rule knows that something is offered."""
+        sold: tuple[Line, ...] = (
+            ("agent", "蔡姐您好，我是支行的小贾，您那五十万不是礼拜三到期嘛，我给您留了个好东西，叫稳盈三号"),
+            ("customer", "是理财产品吗"),
+            ("agent", "您就把它当成我们行里一个铁柜子，搁进去什么样，拿出来只会多不会少"),
+            ("customer", "那我跟老头子商量商量"),
+            ("agent", "您跟他一说准黄，下午三点不划过来我只能给别人了"),
+        )
+        analysis = judged_of_finance("outbound", *sold)
+        assert analysis.measures["reading_warns_of_loss"] is False
+        assert_stands_in(analysis, "risk_warning", "reading_warns_of_loss")
+
+    def test_the_warning_of_the_script_is_one_whatever_is_offered(self) -> None:
+        warned = judged_of_finance(
+            "outbound",
+            ("agent", "您好，跟您讲一下您那只基金"),
+            ("customer", "你说"),
+            ("agent", "理财有风险，投资需谨慎"),
+        )
+        assert warned.measures["risk_warning"] is True
+        assert "risk_warning" not in warned.read_measures
+
+    def test_a_warning_that_may_be_one_is_doubt_enough(self) -> None:
+        warned = judged_of_finance(
+            "outbound",
+            ("agent", "您好，跟您讲一下您那只基金"),
+            ("customer", "你说"),
+            ("agent", "您要是一分都不想少，就还是存定期"),
+        )
+        assert warned.measures["reading_warns_of_loss"] is True
+        assert warned.measures["risk_warning"] is None
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 
 from processors.clickhouse.rows import CALLS, rows_for_analysis
 from processors.judging.by_reading import with_read_measures
-from schemas.messages.call_analysis import CallAnalysis, MeasureValue
+from schemas.messages.call_analysis import CallAnalysis, MeasureValue, TopicMention
 from tests.processors.transcripts import NOW, Line, said
 from tests.support.shipped_rules import shipped_judge
 
@@ -48,6 +48,30 @@ def test_identity_is_what_rules_know_else_what_is_read(
     assert analysis.measures[IDENTITY] is value
     if by_rules is None:
         assert (IDENTITY in {one.measure for one in analysis.skipped_analysis}) is (value is None)
+
+
+@pytest.mark.parametrize(
+    ("by_rules", "warns", "topic", "direction", "value"),
+    [
+        pytest.param(None, False, "wealth_inquiry", "outbound", False, id="sold without a warning"),
+        pytest.param(None, True, "wealth_inquiry", "outbound", None, id="there may be one"),
+        pytest.param(None, None, "wealth_inquiry", "outbound", None, id="not read"),
+        pytest.param(None, False, "fund", "inbound", None, id="the customer calls"),
+        pytest.param(None, False, "loan_apply", "outbound", None, id="no investment"),
+        pytest.param(True, False, "securities", "outbound", True, id="rules know of one"),
+    ],
+)
+def test_who_calls_about_investments_warns_of_loss(
+    by_rules: bool | None, warns: bool | None, topic: str, direction: str, value: bool | None
+) -> None:
+    call = JUDGED.call.model_copy(update={"industry": "finance", "direction": direction})
+    mention = TopicMention(topic_id=f"finance.{topic}", name="x", role="customer", quote="x", confidence=1)
+    measures: dict[str, MeasureValue] = {"risk_warning": by_rules, "reading_warns_of_loss": warns}
+    analysis = with_read_measures(
+        JUDGED.model_copy(update={"call": call, "topics": (mention,), "measures": measures, "read_measures": ()})
+    )
+    assert analysis.measures["risk_warning"] is value
+    assert ("risk_warning" in analysis.read_measures) is (value is not by_rules)
 
 
 def test_in_tables_what_accuses_an_agent_is_what_rules_know() -> None:

@@ -28,6 +28,10 @@ CASES: list[tuple[str, str, Stance]] = [
     ("隔壁那家说[稳赚不赔]您别信，那是违规的", "别信 behind it", "negated"),
     ("[稳赚不赔]，您可千万别上当", "a warning behind the pause", "negated"),
     ("[保本保息]这种话谁说谁违规", "谁说谁违规", "negated"),
+    ("[替考]是犯罪，连您一起查的", "a crime", "negated"),
+    ("那就是[刷单]诈骗", "a fraud by that name", "negated"),
+    ("[包过]的您千万别碰", "别碰 behind it", "negated"),
+    ("我们[包过]，您别理隔壁", "别理 of others", "claimed"),
     ("我们[保本保息]，您别信别人的", "别信 of others", "claimed"),
     ("这款[稳赚不赔]，您别犹豫了", "别犹豫 behind it", "claimed"),
     # a denied promise
